@@ -1,0 +1,39 @@
+import type { FileHandle } from 'node:fs/promises'
+import type { Digest } from '../oci/digest.ts'
+
+/** Bytes by digest. A blob is either wholly there and correct, or absent. */
+export interface BlobStore {
+  /** `undefined` when absent; throws only when the backend fails. */
+  find(digest: Digest): Promise<FoundBlob | undefined>
+  /** Keeps `bytes`, whose digest the caller has proven, so that they survive a power cut. */
+  write(digest: Digest, bytes: Uint8Array): Promise<void>
+  /** A finished, verified and synced file becomes the blob by rename; `extents` (see fill/extents.ts) goes with it. */
+  adopt(digest: Digest, file: string, extents?: string): Promise<void>
+}
+
+/** Found is not opened: HEAD and access checks stop here. */
+export interface FoundBlob {
+  readonly digest: Digest
+  /** Bytes. */
+  readonly size: number
+  open(signal: AbortSignal): Promise<OpenBlob>
+}
+
+export type OpenBlob =
+  /** The reader closes `handle`. It stays readable when the blob is evicted meanwhile. */
+  | { kind: 'file'; handle: FileHandle; size: number }
+  /** The reader releases `growing`. */
+  | { kind: 'growing'; growing: Growing; size: number }
+  | { kind: 'bytes'; bytes: Uint8Array; size: number }
+
+/** A blob that is still on its way, seen by one reader. */
+export interface Growing {
+  readonly handle: FileHandle
+  /**
+   * Waits until a byte at `position` may be given away.
+   * @returns the offset up to which bytes may be given away now, greater than `position`.
+   * @throws when the fill has failed: what was handed out so far must not be completed.
+   */
+  readableFrom(position: number, signal: AbortSignal): Promise<number>
+  release(): void
+}

@@ -1,0 +1,67 @@
+import type { Digest } from '../oci/digest.ts'
+import type { Descriptor } from '../oci/manifest.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+
+/** What this site knows of its content. Reads may come from a bounded cache that writes keep true; no method blocks the serving thread. */
+export interface Metadata {
+  links: Links
+  tags: Tags
+  manifests: Manifests
+  /** All of it or nothing, durable when it resolves: manifest row, children, link and tag together. */
+  recordManifest(record: ManifestRecord): Promise<void>
+  close(): Promise<void>
+}
+
+export type LinkOrigin = 'pushed' | 'filled' | 'replicated' | 'mounted'
+
+/** A repository (project included in its name) holds a digest. Without a link nothing is readable (security R3). */
+export interface Link {
+  repository: RepositoryName
+  digest: Digest
+  origin: LinkOrigin
+}
+
+export interface Links {
+  find(repository: RepositoryName, digest: Digest): Promise<Link | undefined>
+  /** Every repository of the site that holds `digest`. */
+  holders(digest: Digest): Promise<RepositoryName[]>
+  /** All or none. An existing link keeps its origin. `find` sees them as soon as this is called. */
+  add(links: readonly Link[]): Promise<void>
+}
+
+export interface TagRow {
+  repository: RepositoryName
+  tag: Tag
+  digest: Digest
+  mediaType: string
+  size: number
+  /** Milliseconds since 1970: when upstream last confirmed it. */
+  checkedAt: number
+  /** Upstream's last word was that there is no such tag, or that we may not have it. */
+  withheld?: 'absent' | 'refused'
+}
+
+export interface Tags {
+  find(repository: RepositoryName, tag: Tag): Promise<TagRow | undefined>
+  /** Inserts or replaces; `find` sees it as soon as this is called. */
+  put(row: TagRow): Promise<void>
+  /** In byte order, after `after`. */
+  list(repository: RepositoryName, after: string | undefined, limit: number): Promise<Tag[]>
+}
+
+export interface ManifestRecord {
+  repository: RepositoryName
+  digest: Digest
+  mediaType: string
+  size: number
+  origin: LinkOrigin
+  /** What it points to, manifests and blobs alike. */
+  children: readonly Descriptor[]
+  tag?: { tag: Tag; checkedAt: number }
+}
+
+export interface Manifests {
+  find(digest: Digest): Promise<{ mediaType: string; size: number } | undefined>
+  /** The size that a manifest held by `repository` states for its child `digest`. */
+  statedSize(repository: RepositoryName, digest: Digest): Promise<number | undefined>
+}

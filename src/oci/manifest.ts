@@ -1,0 +1,132 @@
+import { type Digest, isDigest } from './digest.ts'
+import { RegistryError } from './error.ts'
+
+/** image-spec, "OCI Content Descriptors": what this program uses of one. */
+export interface Descriptor {
+  mediaType: string
+  digest: Digest
+  /** Bytes. */
+  size: number
+}
+
+/** What a manifest says of itself and of what it points to. The stored bytes are never made from this again. */
+export interface Manifest {
+  mediaType: string
+  kind: 'image' | 'index'
+  /** An index's manifests. */
+  manifests: Descriptor[]
+  /** An image's config and layers that a registry holds: no foreign (`urls`) layers. */
+  blobs: Descriptor[]
+  subject?: Descriptor
+  /** image-spec "Guidelines for Artifact Usage": `artifactType`, else the config's media type. */
+  artifactType?: string
+  annotations?: Record<string, string>
+}
+
+/** Larger manifests are refused everywhere (distribution-spec: a registry SHOULD take at least 4 MiB). */
+export const maxManifestBytes = 4 * 1024 * 1024
+
+export const mediaTypes = {
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
+} as const
+
+const kinds: Readonly<Record<string, Manifest['kind']>> = {
+  [mediaTypes.ociManifest]: 'image',
+  [mediaTypes.dockerManifest]: 'image',
+  [mediaTypes.ociIndex]: 'index',
+  [mediaTypes.dockerList]: 'index',
+}
+
+/** The media types asked of an upstream: everything that can be kept. Schema 1 is not among them. */
+export const acceptedManifests: readonly string[] = Object.keys(kinds)
+
+/**
+ * Reads a manifest's bytes. `contentType` is what its sender called it; the body's own `mediaType` must not contradict it.
+ * @throws RegistryError `MANIFEST_INVALID` for what is no manifest, is ambiguous (CVE-2021-41190) or is schema 1.
+ */
+export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest {
+  const body = jsonObjectOf(bytes)
+  const mediaType = mediaTypeOf(body, contentType?.split(';')[0]?.trim())
+  const kind = kinds[mediaType]
+  if (!kind) throw invalid(`media type ${mediaType} is not supported`)
+  if (kind === 'index' && ('layers' in body || 'config' in body)) throw invalid('an index with layers is ambiguous')
+  if (kind === 'image' && 'manifests' in body) throw invalid('an image manifest with manifests is ambiguous')
+
+  const manifests = kind === 'index' ? descriptorsOf(body.manifests, 'manifests').map(plain) : []
+  const config = kind === 'image' ? descriptorOf(body.config, 'config') : undefined
+  const layers = kind === 'image' ? descriptorsOf(body.layers, 'layers').filter((layer) => !layer.foreign) : []
+  const artifactType = typeof body.artifactType === 'string' ? body.artifactType : config?.mediaType
+  return {
+    mediaType,
+    kind,
+    manifests,
+    blobs: config ? [config, ...layers].map(plain) : [],
+    ...(body.subject !== undefined && { subject: plain(descriptorOf(body.subject, 'subject')) }),
+    ...(artifactType !== undefined && { artifactType }),
+    ...(isStringRecord(body.annotations) && { annotations: body.annotations }),
+  }
+}
+
+function jsonObjectOf(bytes: Uint8Array): Record<string, unknown> {
+  if (bytes.length > maxManifestBytes) throw invalid(`larger than ${maxManifestBytes} bytes`)
+  let body: unknown
+  try {
+    body = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
+  } catch (cause) {
+    throw new RegistryError('MANIFEST_INVALID', { message: 'manifest invalid: not JSON', cause })
+  }
+  if (!isObject(body)) throw invalid('not a JSON object')
+  return body
+}
+
+function mediaTypeOf(body: Record<string, unknown>, contentType: string | undefined): string {
+  const known = contentType !== undefined && contentType in kinds ? contentType : undefined
+  if (typeof body.mediaType === 'string') {
+    if (known !== undefined && known !== body.mediaType) {
+      throw invalid(`its mediaType is ${body.mediaType}, but it was sent as ${known}`)
+    }
+    return body.mediaType
+  }
+  if (known !== undefined) return known
+  if (body.schemaVersion !== 2) throw invalid('schemaVersion is not 2')
+  // image-spec lets an OCI manifest leave `mediaType` out; then its shape decides.
+  return 'manifests' in body ? mediaTypes.ociIndex : mediaTypes.ociManifest
+}
+
+function descriptorsOf(value: unknown, field: string): (Descriptor & { foreign: boolean })[] {
+  if (value === undefined) return []
+  if (!Array.isArray(value)) throw invalid(`${field} is not a list`)
+  return value.map((each, index) => descriptorOf(each, `${field}[${index}]`))
+}
+
+function descriptorOf(value: unknown, field: string): Descriptor & { foreign: boolean } {
+  if (!isObject(value)) throw invalid(`${field} is not a descriptor`)
+  const { mediaType, digest, size } = value
+  if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(`${field}.digest is not a digest`)
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw invalid(`${field}.size is not a size`)
+  return {
+    mediaType: typeof mediaType === 'string' ? mediaType : 'application/octet-stream',
+    digest,
+    size,
+    foreign: Array.isArray(value.urls) && value.urls.length > 0,
+  }
+}
+
+function plain({ mediaType, digest, size }: Descriptor): Descriptor {
+  return { mediaType, digest, size }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isStringRecord(value: unknown): value is Record<string, string> {
+  return isObject(value) && Object.values(value).every((each) => typeof each === 'string')
+}
+
+function invalid(reason: string): RegistryError {
+  return new RegistryError('MANIFEST_INVALID', { message: `manifest invalid: ${reason}` })
+}

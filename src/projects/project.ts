@@ -1,0 +1,51 @@
+import type { Pattern } from '../oci/pattern.ts'
+import type { RegistrySettings } from '../upstream/registry-client.ts'
+
+/** What this site is told to do: the compiled documents of `policies/`. Frozen; a reload makes another. */
+export interface Site {
+  projects: ReadonlyMap<string, Project>
+  registries: ReadonlyMap<string, RegistrySettings>
+  cache: CacheSettings
+}
+
+/** A project of DESIGN §2: hosted without `proxy`, a mirror with it, virtual with `proxy` and `push`. */
+export interface Project {
+  name: string
+  proxy?: { registry: string; /** `''` for the whole registry, else repository components without slashes at the ends. */ path: string }
+  push: boolean
+  /** `true`, `false`, or the patterns (over the name within the project) of its public repositories. */
+  public: boolean | readonly Pattern[]
+  /** First match wins. */
+  freshness: readonly { tag: Pattern; forMs: number }[]
+  stale: { when: 'never' | 'upstream-error' | 'not-found'; forMs: number }
+  prefetch: boolean
+  sparse: boolean
+}
+
+export interface CacheSettings {
+  /** Bytes; `undefined`: 80 % of the disk. */
+  budget?: number
+  high: number
+  low: number
+  reserve: number
+  maxAgeMs?: number
+  pins: readonly Pattern[]
+  fills: { all: number; perUpstream: number; perClient: number }
+  /** Bytes of small blobs and manifests kept in memory. */
+  memory: number
+}
+
+/** Nothing in it but mirrors that anybody may read: what opens the default mirror on a registry door (DESIGN §2). */
+export function onlyMirrors(site: Site): boolean {
+  return [...site.projects.values()].every(isPublicMirror)
+}
+
+/** A list of patterns counts as public: what it leaves out is absent for everybody, not behind a login. */
+export function isPublicMirror(project: Project): boolean {
+  return project.proxy !== undefined && !project.push && project.public !== false
+}
+
+/** @param path the repository's name within the project */
+export function isPublic(project: Project, path: string): boolean {
+  return typeof project.public === 'boolean' ? project.public : project.public.some((matches) => matches(path))
+}
