@@ -54,7 +54,12 @@ export interface RegistryClient {
   getManifest(repository: RepositoryName, reference: Reference, signal: AbortSignal): Promise<FetchedManifest>
   headBlob(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<BlobHead>
   /** Resolves when upstream's status is there. The bytes are unverified. Ending `body` early closes the connection. */
-  openBlob(repository: RepositoryName, digest: Digest, from: BlobOffset, signal: AbortSignal): Promise<BlobStream>
+  openBlob(
+    repository: RepositoryName,
+    digest: Digest,
+    from: BlobOffset,
+    signal: AbortSignal,
+  ): Promise<BlobStream>
   /** One page of upstream's tags, in its order. */
   listTags(repository: RepositoryName, page: TagPage, signal: AbortSignal): Promise<TagList>
   /** The bytes of upstream's referrers index, from the API or the fallback tag; an empty index where it has neither. */
@@ -119,7 +124,11 @@ export class UpstreamError extends Error {
   readonly retryAfterMs: number | undefined
 
   /** `message` is for the operator's log: it names the host and the reason, never a secret or a query string. */
-  constructor(kind: UpstreamErrorKind, message: string, options: { retryAfterMs?: number; cause?: unknown } = {}) {
+  constructor(
+    kind: UpstreamErrorKind,
+    message: string,
+    options: { retryAfterMs?: number; cause?: unknown } = {},
+  ) {
     super(message, { cause: options.cause })
     this.kind = kind
     this.retryAfterMs = options.retryAfterMs

@@ -1,0 +1,132 @@
+import { randomUUID } from 'node:crypto'
+import type { Stats } from 'node:fs'
+import { constants, lstat, open, rename, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
+import type { BlobStore, FoundBlob, OpenBlob } from './blob-store.ts'
+import { createFolders, syncFolder } from './folders.ts'
+
+export interface FsBlobStoreOptions {
+  /** Holds `sha256/ab/ab…` and `sha512/…`; made when it is not there. */
+  directory: string
+  /** Where bytes stand until they are whole: an existing folder on the same file system. */
+  drafts: string
+  /** `fast` leaves it to the system when bytes reach the disk. */
+  durability: 'full' | 'fast'
+}
+
+/** Blobs as files that appear whole, by rename, and never change. */
+export function createFsBlobStore({ directory, drafts, durability }: FsBlobStoreOptions): BlobStore {
+  const durable = durability === 'full'
+  const root = resolve(directory)
+  const folders = createFolders({ root, durable })
+  const folderOf = (digest: Digest) => join(root, algorithmOf(digest), hexOf(digest).slice(0, 2))
+  const pathOf = (digest: Digest) => join(folderOf(digest), hexOf(digest))
+
+  async function find(digest: Digest): Promise<FoundBlob | undefined> {
+    const path = pathOf(digest)
+    const stats = await unlessAbsent(lstat(path))
+    if (!stats || !canBe(digest, stats)) return undefined
+    return { digest, size: stats.size, open: (signal) => openFile(path, stats.size, signal) }
+  }
+
+  async function publish(digest: Digest, file: string, extents?: string): Promise<void> {
+    const folder = folderOf(digest)
+    await folders.ensure(folder)
+    try {
+      if (extents !== undefined) await unlessAbsent(rename(extents, `${pathOf(digest)}.extents`))
+      await replace(file, pathOf(digest))
+      if (durable) await syncFolder(folder)
+    } catch (error) {
+      folders.forget(folder)
+      throw error
+    }
+  }
+
+  /** A folder in a blob's place cannot be replaced by rename: it is put aside among the drafts. */
+  async function replace(file: string, path: string): Promise<void> {
+    if ((await unlessAbsent(lstat(path)))?.isDirectory())
+      await rename(path, join(drafts, `${randomUUID()}.displaced`))
+    await rename(file, path)
+  }
+
+  return {
+    find,
+    async write(digest, bytes) {
+      const found = await find(digest)
+      if (found?.size === bytes.byteLength) return confirm(digest)
+      const draft = join(drafts, randomUUID())
+      try {
+        await writeDraft(draft, bytes, durable)
+        await publish(digest, draft)
+      } finally {
+        await rm(draft, { force: true })
+      }
+    },
+    async adopt(digest, file, extents) {
+      try {
+        await publish(digest, file, extents)
+      } catch (error) {
+        // Asked again after an adoption whose answer got lost: the file is the blob already.
+        if (!isAbsence(error) || (await unlessAbsent(lstat(file))) || !(await find(digest))) throw error
+        await confirm(digest)
+      }
+    },
+  }
+
+  /** A blob that can be seen has been synced itself, but perhaps not its name. */
+  async function confirm(digest: Digest): Promise<void> {
+    await folders.ensure(folderOf(digest))
+    if (durable) await syncFolder(folderOf(digest))
+  }
+}
+
+/** Anything else in a blob's place is absent, so that it is fetched again and replaced. */
+function canBe(digest: Digest, stats: Stats): boolean {
+  return stats.isFile() && (stats.size === 0) === isOfNothing(digest)
+}
+
+const nothing = new Uint8Array()
+
+function isOfNothing(digest: Digest): boolean {
+  return digest === digestOf(nothing, algorithmOf(digest))
+}
+
+async function openFile(path: string, size: number, signal: AbortSignal): Promise<OpenBlob> {
+  signal.throwIfAborted()
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  try {
+    const stats = await handle.stat()
+    signal.throwIfAborted()
+    if (!stats.isFile() || stats.size !== size) {
+      throw new Error(`${path} has changed: it held ${size} bytes and now holds ${stats.size}`)
+    }
+    return { kind: 'file', handle, size }
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+async function writeDraft(draft: string, bytes: Uint8Array, durable: boolean): Promise<void> {
+  const handle = await open(draft, 'wx', 0o600)
+  try {
+    await handle.writeFile(bytes)
+    if (durable) await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+async function unlessAbsent<Value>(work: Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (isAbsence(error)) return undefined
+    throw error
+  }
+}
+
+function isAbsence(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}

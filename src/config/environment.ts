@@ -1,0 +1,78 @@
+import { resolve } from 'node:path'
+import { isNameComponent } from '../oci/reference.ts'
+import { quote } from '../policy/found.ts'
+import { type Config, durabilities, EnvironmentError, logLevels } from './config.ts'
+import { checkDoors, readCertificates, readDoors } from './doors.ts'
+import { readProxies } from './proxies.ts'
+import { createReader, type Environment, given, oneOf } from './reader.ts'
+import { checkNames } from './unknown-names.ts'
+
+/** What stands in for settings that are not given. */
+export interface Machine {
+  hostname: string
+  /** Where relative paths begin. */
+  directory: string
+}
+
+/** An empty variable counts as not set. @throws EnvironmentError with every problem there is */
+export function readEnvironment(env: Environment, machine: Machine): Config {
+  const problems: string[] = []
+  const read = createReader(env, problems)
+  const path = (text: string) => resolve(machine.directory, text)
+
+  const doors = readDoors(read)
+  const doorsAreRight = problems.length === 0
+  const tls = readCertificates(read, path, problems)
+  if (doorsAreRight) problems.push(...checkDoors(doors, tls !== undefined))
+
+  const config: Config = {
+    ...doors,
+    mirror: Object.freeze({
+      name: read('OUTPORT_MIRROR', parseProjectName) ?? 'docker.io',
+      set: Boolean(env.OUTPORT_MIRROR),
+    }),
+    data: read('OUTPORT_DATA', path) ?? path('data'),
+    policies: read('OUTPORT_POLICIES', path) ?? path('policies'),
+    tls: tls ?? [],
+    ...given('publicUrl', read('OUTPORT_PUBLIC_URL', parseOrigin)),
+    durability: read('OUTPORT_DURABILITY', oneOf(durabilities)) ?? 'full',
+    logLevel: read('OUTPORT_LOG_LEVEL', oneOf(logLevels)) ?? 'info',
+    site: read('OUTPORT_SITE', parseSite) ?? defaultSite(machine, problems, env),
+    ...given('failpoint', env.OUTPORT_FAILPOINT || undefined),
+    proxy: readProxies(env, problems),
+    ...given('authorities', read('SSL_CERT_FILE', path)),
+  }
+  problems.push(...checkNames(env))
+  if (problems.length > 0) throw new EnvironmentError(problems)
+  return Object.freeze(config)
+}
+
+function parseProjectName(text: string): string {
+  if (!isNameComponent(text)) throw new SyntaxError('the name of a project such as docker.io')
+  return text
+}
+
+function parseOrigin(text: string): string {
+  const expected = 'an address without a path, such as https://registry.corp'
+  if (!/^https?:\/\/[^/?#\\@\s]+\/?$/i.test(text) || !URL.canParse(text)) throw new SyntaxError(expected)
+  return new URL(text).origin
+}
+
+function parseSite(text: string): string {
+  if (!isSite(text))
+    throw new SyntaxError('at most 128 printable ASCII characters without blanks, quotes and backslashes')
+  return text
+}
+
+function isSite(text: string): boolean {
+  return /^[!#-[\]-~]{1,128}$/.test(text)
+}
+
+function defaultSite({ hostname }: Machine, problems: string[], env: Environment): string {
+  if (!env.OUTPORT_SITE && !isSite(hostname)) {
+    problems.push(
+      `OUTPORT_SITE: needed here, because the host name ${quote(hostname)} cannot be the name of a site`,
+    )
+  }
+  return hostname
+}

@@ -1,0 +1,57 @@
+import { access, constants, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** Where everything of a node stands. */
+export interface DataDirectory {
+  /** SQLite, made by whoever opens it. */
+  readonly database: string
+  readonly blobs: string
+  /** What is on its way. */
+  readonly fills: string
+  /** Drafts of pushes. */
+  readonly uploads: string
+  /** Rotten bytes, until they are replaced. */
+  readonly quarantine: string
+  readonly keys: string
+}
+
+/**
+ * Makes what is missing of it, for this user only; what is there keeps its mode.
+ * @throws in one line, naming the folder, when one cannot be made or written to.
+ */
+export async function prepareDataDirectory(directory: string): Promise<DataDirectory> {
+  const folders = {
+    blobs: join(directory, 'blobs'),
+    fills: join(directory, 'fills'),
+    uploads: join(directory, 'uploads'),
+    quarantine: join(directory, 'quarantine'),
+    keys: join(directory, 'keys'),
+  }
+  for (const folder of [directory, ...Object.values(folders)]) await prepare(folder)
+  return { database: join(directory, 'outport.db'), ...folders }
+}
+
+async function prepare(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await access(folder, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw new Error(`cannot use the data folder ${folder}: ${reasonOf(cause)}`, { cause })
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not write there',
+  EDQUOT: 'the disk quota is used up',
+  EEXIST: 'it is not a folder',
+  ENOSPC: 'the disk is full',
+  ENOTDIR: 'a part of its path is not a folder',
+  EPERM: 'this user may not write there',
+  EROFS: 'the file system is read-only',
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return String(error)
+  const reason = reasons[error.code]
+  return reason === undefined ? error.message : `${reason} (${error.code})`
+}

@@ -1,0 +1,46 @@
+/** At most so many holders at once; the others wait in order. */
+export interface Slots {
+  /** @returns the function that gives the slot back; calling it again does nothing. */
+  acquire(signal: AbortSignal): Promise<() => void>
+}
+
+export function createSlots(limit: number): Slots {
+  let held = 0
+  const waiting = new Set<() => void>()
+
+  function release(): void {
+    held -= 1
+    const [next] = waiting
+    next?.()
+  }
+
+  function take(): () => void {
+    held += 1
+    let given = false
+    return () => {
+      if (given) return
+      given = true
+      release()
+    }
+  }
+
+  return {
+    acquire(signal) {
+      if (signal.aborted) return Promise.reject(signal.reason)
+      if (held < limit) return Promise.resolve(take())
+      return new Promise((resolve, reject) => {
+        const leave = () => {
+          waiting.delete(enter)
+          reject(signal.reason)
+        }
+        const enter = () => {
+          waiting.delete(enter)
+          signal.removeEventListener('abort', leave)
+          resolve(take())
+        }
+        waiting.add(enter)
+        signal.addEventListener('abort', leave, { once: true })
+      })
+    },
+  }
+}

@@ -1,0 +1,46 @@
+import { type Handler, Hono } from 'hono'
+import type { Logger } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import { RegistryError } from '../oci/error.ts'
+import { type HttpContext, type HttpEnv, rawPathOf } from './context.ts'
+import { errorResponse, registryErrorOf } from './errors.ts'
+import { observe } from './observe.ts'
+
+export type HttpApp = Hono<HttpEnv>
+
+export interface HttpAppOptions {
+  log: Logger
+  metrics: Metrics
+  /** Everything below `/v2`, by the raw path: node-server has rewritten the one that Hono routes by. */
+  registry: Handler<HttpEnv>
+  /** Further pages, by exact path. */
+  pages: Readonly<Record<string, Handler<HttpEnv>>>
+}
+
+/** What all doors of a site have in common: observation, errors, pages. */
+export function createHttpApp({ log, metrics, registry, pages }: HttpAppOptions): HttpApp {
+  const app = new Hono<HttpEnv>()
+  app.use(observe(log, metrics))
+  app.all('*', (c, next) => {
+    const path = rawPathOf(c)
+    if (path === '/v2' || path.startsWith('/v2/')) return registry(c, next)
+    const page = Object.hasOwn(pages, path) ? pages[path] : undefined
+    if (!page) throw new RegistryError('NOT_FOUND')
+    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw new RegistryError('UNSUPPORTED')
+    c.set('kind', path.slice(1))
+    return page(c, next)
+  })
+  app.onError((error, c) => {
+    const known = registryErrorOf(error)
+    report(log, c, known)
+    return errorResponse(known, c.req.method)
+  })
+  return app
+}
+
+function report(log: Logger, c: HttpContext, error: RegistryError): void {
+  if (error.cause === undefined) return
+  const line = { id: c.get('requestId'), path: rawPathOf(c).slice(0, 300), err: error.cause }
+  if (error.code === 'UNKNOWN') log.error(line, 'request failed')
+  else log.warn(line, error.message)
+}

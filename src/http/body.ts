@@ -1,0 +1,149 @@
+import { randomUUID } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import type { OpenBlob } from '../blobs/blob-store.ts'
+import { type ByteRange, contentRangeOf } from '../oci/range.ts'
+import type { BufferPool, BufferSize } from './buffers.ts'
+
+/** A socket that takes no byte for this long is cut. Upstream's silence is not the client's: waiting for bytes costs nothing. */
+const stalledMs = 60_000
+/** A write that is through within this time is to a client that keeps up. */
+const promptMs = 50
+
+export interface BlobResponse {
+  /** Content-Type, validators, provenance: what does not depend on the range. */
+  headers: Readonly<Record<string, string>>
+  /** `undefined`: the whole. */
+  ranges: readonly ByteRange[] | undefined
+}
+
+export interface BlobSender {
+  /**
+   * Answers with an open blob on the raw socket, and closes it. Settles when the last byte is handed over or the client
+   * is gone. A body that cannot be completed ends in a destroyed socket, never in a short or wrong one.
+   */
+  send(outgoing: ServerResponse, blob: OpenBlob, response: BlobResponse, signal: AbortSignal): Promise<Response>
+}
+
+/**
+ * The only place that knows how a blob's bytes leave.
+ * @param onBroken hears why a body could not be completed, unless its client left
+ */
+export function createBlobSender(pool: BufferPool, onBroken: (error: unknown) => void): BlobSender {
+  return {
+    async send(outgoing, blob, response, signal) {
+      try {
+        const parts = partsOf(blob, response)
+        outgoing.writeHead(parts.status, { ...response.headers, ...parts.headers })
+        for (const part of parts.parts) {
+          if (typeof part === 'string') await write(outgoing, Buffer.from(part, 'latin1'), signal)
+          else await sendRange(pool, outgoing, blob, part, signal)
+        }
+        outgoing.end()
+      } catch (error) {
+        outgoing.destroy()
+        if (!signal.aborted) onBroken(error)
+      } finally {
+        await close(blob)
+      }
+      return RESPONSE_ALREADY_SENT
+    },
+  }
+}
+
+export async function close(blob: OpenBlob): Promise<void> {
+  if (blob.kind === 'file') await blob.handle.close()
+  if (blob.kind === 'growing') blob.growing.release()
+}
+
+interface Parts {
+  status: 200 | 206
+  headers: Record<string, string | number>
+  parts: (ByteRange | string)[]
+}
+
+function partsOf(blob: OpenBlob, { ranges, headers }: BlobResponse): Parts {
+  const { size } = blob
+  const [only, ...others] = ranges ?? []
+  // Several ranges of a blob on its way: the whole is as right (RFC 9110 §14.2), and comes in order.
+  if (!only || (others.length > 0 && blob.kind === 'growing')) {
+    return { status: 200, headers: { 'content-length': size }, parts: [{ start: 0, end: size }] }
+  }
+  if (others.length === 0) {
+    const length = only.end - only.start
+    return {
+      status: 206,
+      headers: { 'content-length': length, 'content-range': contentRangeOf(only, size) },
+      parts: [only],
+    }
+  }
+  return multipart([only, ...others], size, headers['content-type'] ?? 'application/octet-stream')
+}
+
+/** RFC 9110 §14.6. */
+function multipart(ranges: readonly ByteRange[], size: number, type: string): Parts {
+  const boundary = randomUUID()
+  const heads = ranges.map(
+    (range, index) =>
+      `${index === 0 ? '' : '\r\n'}--${boundary}\r\ncontent-type: ${type}\r\ncontent-range: ${contentRangeOf(range, size)}\r\n\r\n`,
+  )
+  const tail = `\r\n--${boundary}--\r\n`
+  const length = ranges.reduce((sum, { start, end }) => sum + end - start, heads.join('').length + tail.length)
+  return {
+    status: 206,
+    headers: { 'content-type': `multipart/byteranges; boundary=${boundary}`, 'content-length': length },
+    parts: [...ranges.flatMap((range, index) => [heads[index] ?? '', range]), tail],
+  }
+}
+
+async function sendRange(
+  pool: BufferPool,
+  outgoing: ServerResponse,
+  blob: OpenBlob,
+  { start, end }: ByteRange,
+  signal: AbortSignal,
+): Promise<void> {
+  if (blob.kind === 'bytes') return write(outgoing, blob.bytes.subarray(start, end), signal)
+  if (start === end) return
+  const file = blob.kind === 'file' ? blob.handle : blob.growing.handle
+  let pace: BufferSize = 'small'
+  for (let position = start; position < end; ) {
+    const readable = blob.kind === 'file' ? end : Math.min(end, await blob.growing.readableFrom(position, signal))
+    const buffer = await pool.lend(pace)
+    try {
+      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, readable - position), position)
+      if (bytesRead === 0) throw new Error(`a blob's file ended at ${position} of ${end}`)
+      const from = performance.now()
+      await write(outgoing, buffer.subarray(0, bytesRead), signal)
+      pace = performance.now() - from < promptMs ? 'large' : 'small'
+      position += bytesRead
+    } finally {
+      pool.giveBack(buffer)
+    }
+  }
+}
+
+/** Resolves when the kernel has taken all of `bytes`, so that their buffer may be used again. */
+function write(outgoing: ServerResponse, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  return new Promise((resolve, reject) => {
+    const { socket } = outgoing
+    let taken = socket?.bytesWritten ?? 0
+    const watch = setInterval(() => {
+      const now = socket ? socket.bytesWritten - socket.writableLength : 0
+      if (now === taken) settle(new Error(`the client took no byte for ${stalledMs / 1000} s`))
+      taken = now
+    }, stalledMs)
+    const leave = () => settle(signal.reason)
+    signal.addEventListener('abort', leave, { once: true })
+    function settle(error?: unknown): void {
+      clearInterval(watch)
+      signal.removeEventListener('abort', leave)
+      if (!error) return resolve()
+      // Before the buffer is lent to somebody else: a socket that lives might still send from it.
+      outgoing.destroy()
+      reject(error)
+    }
+    outgoing.write(bytes, (error) => settle(error ?? undefined))
+  })
+}

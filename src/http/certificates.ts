@@ -1,0 +1,70 @@
+import { X509Certificate } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+
+export interface CertificateFiles {
+  cert: string
+  key: string
+}
+
+/** The certificates of a site: one for each name it serves under, the first for clients that name none. */
+export interface Certificates {
+  options(): SecureContextOptions & { SNICallback: SniCallback }
+  /** Reads the files again, whole or not at all. @throws naming the file; what was served before goes on */
+  reload(): Promise<void>
+  onReload(listener: (options: SecureContextOptions) => void): () => void
+}
+
+type SniCallback = (name: string, done: (error: Error | null, context?: SecureContext) => void) => void
+
+interface Loaded {
+  options: SecureContextOptions
+  context: SecureContext
+  covers(name: string): boolean
+}
+
+/** @throws naming the file that is missing, unreadable, or no certificate or key for the other */
+export async function loadCertificates(files: readonly CertificateFiles[]): Promise<Certificates> {
+  let loaded = await Promise.all(files.map(load))
+  const listeners = new Set<(options: SecureContextOptions) => void>()
+  const first = () => loaded[0]?.options ?? {}
+  return {
+    options: () => ({
+      ...first(),
+      SNICallback(name, done) {
+        done(null, (loaded.find((each) => each.covers(name)) ?? loaded[0])?.context)
+      },
+    }),
+    async reload() {
+      loaded = await Promise.all(files.map(load))
+      for (const listener of listeners) listener(first())
+    },
+    onReload(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  }
+}
+
+async function load({ cert, key }: CertificateFiles): Promise<Loaded> {
+  const options = { cert: await read(cert), key: await read(key) }
+  try {
+    const context = createSecureContext(options)
+    const parsed = new X509Certificate(options.cert)
+    return { options, context, covers: (name) => parsed.checkHost(name) !== undefined }
+  } catch (cause) {
+    throw new Error(`cannot use the certificate ${cert} with the key ${key}: ${messageOf(cause)}`, { cause })
+  }
+}
+
+async function read(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file)
+  } catch (cause) {
+    throw new Error(`cannot read ${file}: ${messageOf(cause)}`, { cause })
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,111 @@
+import { createServer as createHttpServer, type Server as HttpServer, type RequestListener } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import { RegistryError } from '../oci/error.ts'
+import type { HttpApp } from './app.ts'
+import type { Certificates } from './certificates.ts'
+import type { Face } from './context.ts'
+import { errorResponse, registryErrorOf } from './errors.ts'
+
+export interface ListenOptions {
+  scheme: 'http' | 'https'
+  /** `undefined`: every address of this machine. */
+  host?: string
+  port: number
+  face: Face
+  app: HttpApp
+  /** For `https`. */
+  certificates?: Certificates
+}
+
+export interface OpenDoor {
+  readonly face: Face
+  /** With the port that was given when 0 was asked for. */
+  readonly url: string
+  /** Takes no more connections, lets answers under way finish, and cuts them when `signal` ends. */
+  close(signal: AbortSignal): Promise<void>
+}
+
+/** Slow heads are cut; bodies take the time they take. */
+const headersTimeoutMs = 20_000
+const keepAliveMs = 75_000
+
+/** @throws when the address cannot be had, in one line that names it */
+export async function listen(options: ListenOptions): Promise<OpenDoor> {
+  const { scheme, host, port, face } = options
+  const server = serverFor(options)
+  server.on('clientError', answerClientError)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(new Error(`cannot listen on ${nameOf(options)}: ${reasonOf(cause)}`, { cause })),
+    )
+    server.listen({ port, host }, resolve)
+  })
+  const { port: given } = server.address() as AddressInfo
+  return {
+    face,
+    url: nameOf({ scheme, host: host ?? 'localhost', port: given }),
+    close: (signal) => drain(server, signal),
+  }
+}
+
+function serverFor({ scheme, certificates, ...options }: ListenOptions): HttpServer {
+  const settings = { headersTimeout: headersTimeoutMs, requestTimeout: 0, keepAliveTimeout: keepAliveMs }
+  const listener = listenerFor(options)
+  if (scheme === 'http' || !certificates) return createHttpServer(settings, listener)
+  const server = createHttpsServer({ ...settings, ...certificates.options() }, listener)
+  const forget = certificates.onReload((next) => server.setSecureContext(next))
+  return server.once('close', forget)
+}
+
+async function drain(server: HttpServer, signal: AbortSignal): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  // A connection that was busy at first is idle once its answer is through.
+  const idle = setInterval(() => server.closeIdleConnections(), 50)
+  const cut = () => server.closeAllConnections()
+  if (signal.aborted) cut()
+  signal.addEventListener('abort', cut, { once: true })
+  await closed
+  clearInterval(idle)
+  signal.removeEventListener('abort', cut)
+}
+
+function listenerFor({ app, face }: Pick<ListenOptions, 'app' | 'face'>): RequestListener {
+  const listener = getRequestListener((request, env) => app.fetch(request, { ...env, face }), {
+    overrideGlobalObjects: false,
+    // HTTP/1.0 has no Host; node answers HTTP/1.1 without one itself.
+    hostname: 'localhost',
+    errorHandler: (error) => errorResponse(unparsed(error), 'GET'),
+  })
+  return listener as RequestListener
+}
+
+/** What node-server could not make a Request of: a bad Host, a backslash in the path, a method that fetch forbids. */
+function unparsed(error: unknown): RegistryError {
+  const name = error instanceof Error ? error.name : ''
+  if (name === 'RequestError') return new RegistryError('NAME_INVALID', { message: 'the request cannot be understood' })
+  return name === 'TypeError' ? new RegistryError('UNSUPPORTED') : registryErrorOf(error)
+}
+
+/** A TLS hello on a plain port must get an HTTP answer: dockerd then falls back to HTTP, and gives up on a closed socket. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+}
+
+function nameOf({ scheme, host = '', port }: Pick<ListenOptions, 'scheme' | 'host' | 'port'>): string {
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+function reasonOf(error: Error): string {
+  const code = 'code' in error ? error.code : undefined
+  if (code === 'EADDRINUSE') return 'the port is taken'
+  if (code === 'EACCES') return 'this user may not use that port'
+  if (code === 'EADDRNOTAVAIL') return 'this machine has no such address'
+  return error.message
+}

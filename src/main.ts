@@ -1,0 +1,136 @@
+import { readFile, statfs } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname } from 'node:path'
+import { setDefaultCACertificates } from 'node:tls'
+import { type Config, surroundingsOf } from './config/config.ts'
+import { readEnvironment } from './config/environment.ts'
+import { createSecrets } from './config/secrets.ts'
+import { createLogger, type Logger } from './log.ts'
+import { type Loaded, loadPolicies } from './policy/load.ts'
+import { formatProblem, formatWarning } from './policy/problem.ts'
+import { watchPolicies } from './policy/watch.ts'
+import { createServer, type Server } from './server.ts'
+import { welcome } from './welcome.ts'
+
+/** How long answers under way may take once the node is told to stop. */
+const drainMs = 30_000
+
+/** What keeps the node from starting, for the one who started it: lines, no stack. */
+export class StartError extends Error {
+  override readonly name = 'StartError'
+}
+
+/** Runs a node until it is told to stop. @throws StartError, EnvironmentError, or an Error of one line */
+export async function serve(version: string): Promise<void> {
+  const config = configOf()
+  const log = createLogger(config.logLevel)
+  await trust(config)
+  const load = policyLoader(config)
+  const first = await load()
+  if ('problems' in first) throw new StartError(first.problems.map(formatProblem).join('\n'))
+  for (const warning of first.warnings) log.warn(formatWarning(warning))
+
+  const stop = stopSignal(log)
+  const server = await createServer({ config, log, version, site: first.site })
+  try {
+    for (const { face, url } of server.doors) log.info({ face, url }, 'listening')
+    process.stderr.write(welcome(config, server.doors, first.site))
+    followChanges(config, server, load, log, stop)
+    await aborted(stop)
+    log.info('stopping')
+    await server.drain(AbortSignal.timeout(drainMs))
+  } finally {
+    await server[Symbol.asyncDispose]()
+  }
+  log.info('stopped')
+}
+
+/** @throws EnvironmentError */
+export function configOf(): Config {
+  return readEnvironment(process.env, { hostname: hostname(), directory: process.cwd() })
+}
+
+/** Reads what stands in the folder now. */
+export function policyLoader(config: Config, folder = config.policies): () => Promise<Loaded> {
+  const secrets = createSecrets(process.env)
+  return async () => {
+    const surroundings = surroundingsOf(config, await diskBytesOf(config.data))
+    return loadPolicies({ folder, secrets, surroundings })
+  }
+}
+
+/** Of the disk that holds `path`, or will. */
+async function diskBytesOf(path: string): Promise<number | undefined> {
+  for (let folder = path; ; folder = dirname(folder)) {
+    try {
+      const { blocks, bsize } = await statfs(folder)
+      return blocks * bsize
+    } catch {
+      if (folder === dirname(folder)) return undefined
+    }
+  }
+}
+
+/** `SSL_CERT_FILE` means here what it means to other programs. */
+async function trust({ authorities }: Config): Promise<void> {
+  if (authorities === undefined) return
+  try {
+    setDefaultCACertificates([await readFile(authorities, 'utf8')])
+  } catch (cause) {
+    throw new StartError(`SSL_CERT_FILE: cannot use ${authorities}: ${messageOf(cause)}`, { cause })
+  }
+}
+
+/** Policies are followed as they change; SIGHUP reads them and the certificates in any case. */
+function followChanges(
+  config: Config,
+  server: Server,
+  load: () => Promise<Loaded>,
+  log: Logger,
+  signal: AbortSignal,
+): void {
+  const policies = watchPolicies({
+    folder: config.policies,
+    load,
+    signal,
+    onSite(site, warnings) {
+      for (const warning of warnings) log.warn(formatWarning(warning))
+      server.follow(site)
+      log.info({ projects: site.projects.size, registries: site.registries.size }, 'policies loaded')
+    },
+    onProblems(problems) {
+      for (const problem of problems) log.error(formatProblem(problem))
+      log.error('policies are wrong; the last good ones go on')
+    },
+  })
+  const reloadCertificates = () =>
+    server.reloadCertificates().catch((err: unknown) => log.error({ err }, 'the old certificates go on'))
+  const hangUp = () => {
+    policies.reload().catch((err: unknown) => log.error({ err }, 'reload failed'))
+    reloadCertificates()
+  }
+  process.on('SIGHUP', hangUp)
+  signal.addEventListener('abort', () => process.off('SIGHUP', hangUp), { once: true })
+}
+
+/** One request that goes wrong in a way nobody thought of must not end the others. */
+function stopSignal(log: Logger): AbortSignal {
+  const stop = new AbortController()
+  const onSignal = () => stop.abort()
+  process.once('SIGTERM', onSignal)
+  process.once('SIGINT', onSignal)
+  process.on('uncaughtException', (err) => log.error({ err }, 'uncaught exception'))
+  process.on('unhandledRejection', (err) => log.error({ err }, 'unhandled rejection'))
+  return stop.signal
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,72 @@
+import type { CompiledQuery } from 'kysely'
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import { type Database, forEachRow } from './database.ts'
+import type { Link, Links } from './metadata.ts'
+import { createRowCache } from './row-cache.ts'
+
+const pageRows = 1000
+
+/** The links, and the two halves of `add` for a write that holds more than links. */
+export interface LinkRows extends Links {
+  insert(links: readonly Link[]): CompiledQuery[]
+  remember(links: readonly Link[], written: Promise<void>): void
+}
+
+export function createLinks({ query, write }: Database, cacheEntries: number): LinkRows {
+  const cache = createRowCache<Link>(cacheEntries)
+
+  function insert(links: readonly Link[]): CompiledQuery[] {
+    const created_at = Date.now()
+    const rows = links.map(({ repository, digest, origin }) => ({ repository, digest, origin, created_at }))
+    return forEachRow(rows, (row) =>
+      query
+        .insertInto('link')
+        .values(row)
+        .onConflict((conflict) => conflict.doNothing()),
+    )
+  }
+
+  function remember(links: readonly Link[], written: Promise<void>): void {
+    for (const { repository, digest, origin } of links) {
+      cache.added(keyOf(repository, digest), Object.freeze({ repository, digest, origin }), written)
+    }
+  }
+
+  return {
+    insert,
+    remember,
+    find: (repository, digest) =>
+      cache.find(keyOf(repository, digest), () =>
+        query
+          .selectFrom('link')
+          .select(['repository', 'digest', 'origin'])
+          .where('repository', '=', repository)
+          .where('digest', '=', digest)
+          .executeTakeFirst(),
+      ),
+    async holders(digest) {
+      const holders: RepositoryName[] = []
+      for (let page = await holdersAfter(undefined); ; page = await holdersAfter(holders.at(-1))) {
+        holders.push(...page)
+        if (page.length < pageRows) return holders
+      }
+
+      async function holdersAfter(after: RepositoryName | undefined): Promise<RepositoryName[]> {
+        const all = query.selectFrom('link').select('repository').where('digest', '=', digest)
+        const rest = after === undefined ? all : all.where('repository', '>', after)
+        const rows = await rest.orderBy('repository').limit(pageRows).execute()
+        return rows.map((row) => row.repository)
+      }
+    },
+    add(links) {
+      const written = write(insert(links))
+      remember(links, written)
+      return written
+    },
+  }
+}
+
+function keyOf(repository: RepositoryName, digest: Digest): string {
+  return `${repository}@${digest}`
+}

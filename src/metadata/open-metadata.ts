@@ -1,0 +1,41 @@
+import { type DatabaseOptions, openDatabase } from './database.ts'
+import { createLinks } from './links.ts'
+import { createManifests } from './manifests.ts'
+import type { Metadata } from './metadata.ts'
+import { createTags } from './tags.ts'
+
+export interface MetadataOptions extends DatabaseOptions {
+  /** Rows of each kind kept in memory, absent ones too. Default 10,000. */
+  cacheEntries?: number
+}
+
+export async function openMetadata({
+  cacheEntries = 10_000,
+  ...options
+}: MetadataOptions): Promise<Metadata> {
+  const database = await openDatabase(options)
+  const links = createLinks(database, cacheEntries)
+  const tags = createTags(database, cacheEntries)
+  const manifests = createManifests(database, cacheEntries)
+
+  return {
+    links,
+    tags,
+    manifests,
+    recordManifest(record) {
+      const { repository, digest, mediaType, size, origin } = record
+      const held = [{ repository, digest, origin }]
+      const tagged = record.tag && [{ repository, digest, mediaType, size, ...record.tag }]
+      const written = database.write([
+        ...manifests.insert(record),
+        ...links.insert(held),
+        ...(tagged ?? []).map(tags.upsert),
+      ])
+      manifests.remember(record, written)
+      links.remember(held, written)
+      for (const row of tagged ?? []) tags.remember(row, written)
+      return written
+    },
+    close: () => database.close(),
+  }
+}

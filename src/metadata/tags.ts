@@ -1,0 +1,84 @@
+import { type CompiledQuery, sql } from 'kysely'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+import type { Database } from './database.ts'
+import type { TagRow, Tags } from './metadata.ts'
+import { createRowCache } from './row-cache.ts'
+import type { TagTable } from './schema.ts'
+
+/** The tags, and the two halves of `put` for a write that holds more than a tag. */
+export interface TagRows extends Tags {
+  upsert(row: TagRow): CompiledQuery
+  remember(row: TagRow, written: Promise<void>): void
+}
+
+export function createTags({ query, write }: Database, cacheEntries: number): TagRows {
+  const cache = createRowCache<TagRow>(cacheEntries)
+
+  function upsert(row: TagRow): CompiledQuery {
+    const { repository, name, ...values } = columnsOf(row)
+    return query
+      .insertInto('tag')
+      .values({ repository, name, ...values })
+      .onConflict((conflict) => conflict.columns(['repository', 'name']).doUpdateSet(values))
+      .compile()
+  }
+
+  function remember(row: TagRow, written: Promise<void>): void {
+    cache.replaced(keyOf(row.repository, row.tag), rowOf(columnsOf(row)), written)
+  }
+
+  async function load(repository: RepositoryName, tag: Tag): Promise<TagRow | undefined> {
+    const columns = await query
+      .selectFrom('tag')
+      .selectAll()
+      .where('repository', '=', repository)
+      .where('name', '=', tag)
+      .executeTakeFirst()
+    return columns && rowOf(columns)
+  }
+
+  return {
+    upsert,
+    remember,
+    find: (repository, tag) => cache.find(keyOf(repository, tag), () => load(repository, tag)),
+    put(row) {
+      const written = write([upsert(row)])
+      remember(row, written)
+      return written
+    },
+    async list(repository, after, limit) {
+      const all = query.selectFrom('tag').select('name').where('repository', '=', repository)
+      const rest = after === undefined ? all : all.where(sql<boolean>`name > ${after}`)
+      const rows = await rest.orderBy('name').limit(limit).execute()
+      return rows.map((row) => row.name)
+    },
+  }
+}
+
+function columnsOf({ repository, tag, digest, mediaType, size, checkedAt, withheld }: TagRow): TagTable {
+  return {
+    repository,
+    name: tag,
+    digest,
+    media_type: mediaType,
+    size,
+    checked_at: checkedAt,
+    withheld: withheld ?? null,
+  }
+}
+
+function rowOf({ repository, name, digest, media_type, size, checked_at, withheld }: TagTable): TagRow {
+  return Object.freeze({
+    repository,
+    tag: name,
+    digest,
+    mediaType: media_type,
+    size,
+    checkedAt: checked_at,
+    ...(withheld !== null && { withheld }),
+  })
+}
+
+function keyOf(repository: RepositoryName, tag: Tag): string {
+  return `${repository}:${tag}`
+}

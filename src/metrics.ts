@@ -1,0 +1,88 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** Every number that this program counts, by name. */
+export type Metrics = ReturnType<typeof createMetrics>
+
+export interface ObservedRegistry {
+  name: string
+  insecure: boolean
+  isDown(): boolean
+}
+
+export function createMetrics() {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  let observed: readonly ObservedRegistry[] = []
+  const gauge = (name: string, help: string, valueOf: (each: ObservedRegistry) => boolean) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['registry'] as const,
+      registers,
+      collect() {
+        this.reset()
+        for (const each of observed) this.set({ registry: each.name }, valueOf(each) ? 1 : 0)
+      },
+    })
+  gauge('outport_upstream_down', '1 while a registry is known not to answer.', (each) => each.isDown())
+  gauge(
+    'outport_upstream_insecure',
+    '1 for a registry whose certificate is not checked, because its document says so.',
+    (each) => each.insecure,
+  )
+  return {
+    /** The registries whose state is shown from now on. */
+    followRegistries(registries: readonly ObservedRegistry[]): void {
+      observed = registries
+    },
+    /** The text of `/metrics`. */
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+    requests: new Counter({
+      name: 'outport_requests_total',
+      help: 'Answers by what was asked for and status.',
+      labelNames: ['kind', 'method', 'status'] as const,
+      registers,
+    }),
+    responseBytes: new Counter({
+      name: 'outport_response_bytes_total',
+      help: 'Bytes handed to clients, heads included.',
+      labelNames: ['kind'] as const,
+      registers,
+    }),
+    answers: new Counter({
+      name: 'outport_answers_total',
+      help: 'Manifests and blobs by where they came from (X-Outport-Cache).',
+      labelNames: ['kind', 'cache'] as const,
+      registers,
+    }),
+    upstreamRequests: new Counter({
+      name: 'outport_upstream_requests_total',
+      help: 'Requests to a registry by what was asked for and how it ended.',
+      labelNames: ['registry', 'kind', 'outcome'] as const,
+      registers,
+    }),
+    upstreamBytes: new Counter({
+      name: 'outport_upstream_bytes_total',
+      help: 'Blob bytes that came from a registry.',
+      labelNames: ['registry'] as const,
+      registers,
+    }),
+    upstreamLies: new Counter({
+      name: 'outport_upstream_lies_total',
+      help: 'Answers of a registry that could not be true: other bytes than the digest, no manifest, a refused realm or redirect.',
+      labelNames: ['registry'] as const,
+      registers,
+    }),
+    fills: new Gauge({ name: 'outport_fills', help: 'Blobs on their way from a registry.', registers }),
+    fillFailures: new Counter({ name: 'outport_fill_failures_total', help: 'Fills that ended without their blob.', registers }),
+    requestSeconds: new Histogram({
+      name: 'outport_request_seconds',
+      help: 'Time from a request to the last byte of its answer.',
+      labelNames: ['kind'] as const,
+      buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30],
+      registers,
+    }),
+  }
+}

@@ -1,0 +1,34 @@
+import * as z from 'zod'
+import { count, duration, list, mapping, pattern, percentage, size } from './fields.ts'
+
+const sizeOrPercentage = z.union(
+  [
+    percentage.transform((ofDisk) => ({ kind: 'fraction' as const, ofDisk })),
+    size.transform((bytes) => ({ kind: 'bytes' as const, bytes })),
+  ],
+  { error: 'a size such as 200GiB or a percentage of the disk such as 80%' },
+)
+
+/** What the site keeps of what it fetched. */
+export const cacheDocument = mapping({
+  kind: z.literal('cache'),
+  budget: sizeOrPercentage.prefault('80%').describe('How much it may hold'),
+  high: percentage.prefault('95%').describe('Of the budget: where eviction begins'),
+  low: percentage.prefault('85%').describe('Of the budget: where eviction ends'),
+  reserve: percentage.prefault('5%').describe('Of the disk: what always stays free'),
+  maxAge: duration.optional().describe('Evict what was not used for so long'),
+  pins: list(pattern, 'a list of patterns').prefault([]).describe('Repositories that are never evicted'),
+  fills: mapping({
+    all: count(1, 4096).prefault(64),
+    perUpstream: count(1, 4096).prefault(32),
+    perClient: count(1, 4096).prefault(16),
+  })
+    .prefault({})
+    .describe('How many blobs are fetched at a time'),
+  memory: size.prefault('64MiB').describe('For manifests and small blobs'),
+}).superRefine(({ high, low }, context) => {
+  if (low >= high)
+    context.addIssue({ code: 'custom', path: ['low'], message: 'a percentage below that of high' })
+})
+
+export type CacheDocument = z.output<typeof cacheDocument>

@@ -1,0 +1,52 @@
+import { parsePattern } from '../oci/pattern.ts'
+import type { CacheSettings, Project } from '../projects/project.ts'
+import type { CacheDocument } from './cache-document.ts'
+import { cacheDocument } from './cache-document.ts'
+import type { ProjectDocument } from './project-document.ts'
+
+const minuteMs = 60_000
+
+/** After the document's own rules, so that every tag has one. */
+const lastRules = [
+  { tag: parsePattern('latest'), forMs: 5 * minuteMs },
+  { tag: parsePattern('**'), forMs: 60 * minuteMs },
+]
+
+export function compileProject(body: ProjectDocument): Project {
+  const own = body.freshness.map((rule) => ({ tag: rule.tag, forMs: rule.for }))
+  return Object.freeze({
+    name: body.name,
+    ...(body.proxy && { proxy: body.proxy }),
+    push: body.push ?? body.proxy === undefined,
+    public: body.public,
+    freshness: [...own, ...lastRules],
+    stale: { when: body.stale.when, forMs: body.stale.for },
+    prefetch: body.prefetch,
+    sparse: body.sparse,
+  })
+}
+
+/** @param diskBytes of the disk under the data directory; a budget in percent needs it */
+export function compileCache(body: CacheDocument, diskBytes: number | undefined): CacheSettings {
+  const budget = budgetOf(body.budget, diskBytes)
+  return Object.freeze({
+    ...(budget !== undefined && { budget }),
+    high: body.high,
+    low: body.low,
+    reserve: body.reserve,
+    ...(body.maxAge !== undefined && { maxAgeMs: body.maxAge }),
+    pins: body.pins,
+    fills: body.fills,
+    memory: body.memory,
+  })
+}
+
+/** What holds where no document says anything. */
+export function defaultCache(diskBytes: number | undefined): CacheSettings {
+  return compileCache(cacheDocument.parse({ kind: 'cache' }), diskBytes)
+}
+
+function budgetOf(budget: CacheDocument['budget'], diskBytes: number | undefined): number | undefined {
+  if (budget.kind === 'bytes') return budget.bytes
+  return diskBytes === undefined ? undefined : Math.floor(budget.ofDisk * diskBytes)
+}

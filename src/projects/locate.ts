@@ -1,0 +1,118 @@
+import { RegistryError } from '../oci/error.ts'
+import { isNameComponent, isRepositoryName, parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
+import type { RegistrySettings } from '../upstream/registry-client.ts'
+import { isPublicMirror, onlyMirrors, type Project, type Site } from './project.ts'
+
+/** How a request came in, which decides what its names mean. `as`: by a host name under which the site serves a registry. */
+export type Door = { face: 'registry' } | { face: 'mirror' } | { face: 'as'; registry: string }
+
+/** The one repository that a request is about. */
+export interface Target {
+  project: Project
+  /** The name within the project. */
+  path: string
+  /** The name within the site: project and path. Links and tags are kept under it. */
+  repository: RepositoryName
+  /** Absent for hosted projects. */
+  upstream?: { registry: RegistrySettings; repository: RepositoryName }
+  /** Said back as `OCI-Namespace` when the client chose by `ns`. */
+  namespace?: string
+}
+
+/**
+ * What `name` means to a client at `door`. `ns` only selects among the registries of the site and is never connected to
+ * (distribution-spec, "Registry Proxying").
+ * @param mirror name of the project that is the default mirror, if there is one
+ * @throws RegistryError `NAME_UNKNOWN`, the same whatever the reason
+ */
+export function locate(
+  site: Site,
+  mirror: string | undefined,
+  door: Door,
+  ns: string | undefined,
+  name: RepositoryName,
+): Target {
+  const target = door.face === 'as' ? servedAs(site, door.registry, ns, name) : byDoor(site, mirror, door, ns, name)
+  if (!target) throw new RegistryError('NAME_UNKNOWN', { detail: { name } })
+  return target
+}
+
+function byDoor(
+  site: Site,
+  mirror: string | undefined,
+  door: Door,
+  ns: string | undefined,
+  name: RepositoryName,
+): Target | undefined {
+  if (ns !== undefined) {
+    const registry = [...site.registries.values()].find((each) => each.ns === ns)
+    const projects = door.face === 'mirror' ? publicMirrors(site) : [...site.projects.values()]
+    const target = registry && byUpstreamName(projects, registry, name)
+    return target && { ...target, namespace: ns }
+  }
+  if (door.face === 'registry') {
+    const named = byProject(site, name)
+    if (named) return named
+    if (!onlyMirrors(site)) return undefined
+  }
+  const project = mirror === undefined ? undefined : site.projects.get(mirror)
+  const registry = project && isPublicMirror(project) ? registryOf(site, project) : undefined
+  return project && registry && byUpstreamName([project], registry, name)
+}
+
+function servedAs(site: Site, registryName: string, ns: string | undefined, name: RepositoryName): Target | undefined {
+  const registry = site.registries.get(registryName)
+  if (!registry) return undefined
+  if (ns !== undefined && ns !== registry.ns && !registry.serveAs.includes(ns)) return undefined
+  const target = byUpstreamName([...site.projects.values()], registry, name)
+  return target && ns !== undefined ? { ...target, namespace: ns } : target
+}
+
+/** `docker.io/library/nginx`: the first component is a project. */
+function byProject(site: Site, name: RepositoryName): Target | undefined {
+  const slash = name.indexOf('/')
+  const project = slash === -1 ? undefined : site.projects.get(name.slice(0, slash))
+  if (!project) return undefined
+  const said = name.slice(slash + 1)
+  const registry = registryOf(site, project)
+  if (!project.proxy || !registry) return targetOf(project, said)
+  const path = project.proxy.path === '' ? withLibrary(registry, said) : said
+  return targetOf(project, path, registry)
+}
+
+/** Among several projects of one upstream the longest path wins. */
+function byUpstreamName(
+  projects: readonly Project[],
+  registry: RegistrySettings,
+  said: RepositoryName,
+): Target | undefined {
+  const name = withLibrary(registry, said)
+  const [nearest] = projects
+    .filter((project) => project.proxy?.registry === registry.name)
+    .filter(({ proxy }) => proxy?.path === '' || name.startsWith(`${proxy?.path}/`))
+    .sort((a, b) => (b.proxy?.path.length ?? 0) - (a.proxy?.path.length ?? 0))
+  if (!nearest?.proxy) return undefined
+  const path = nearest.proxy.path === '' ? name : name.slice(nearest.proxy.path.length + 1)
+  return targetOf(nearest, path, registry)
+}
+
+function targetOf(project: Project, path: string, registry?: RegistrySettings): Target | undefined {
+  const repository = `${project.name}/${path}`
+  if (!isRepositoryName(repository)) return undefined
+  if (!registry || !project.proxy) return { project, path, repository }
+  const upstreamName = project.proxy.path === '' ? path : `${project.proxy.path}/${path}`
+  return { project, path, repository, upstream: { registry, repository: parseRepositoryName(upstreamName) } }
+}
+
+/** Docker Hub keeps its official images under `library/`; clients other than docker leave that out. */
+function withLibrary(registry: RegistrySettings, name: string): string {
+  return registry.ns === 'docker.io' && isNameComponent(name) ? `library/${name}` : name
+}
+
+function registryOf(site: Site, project: Project): RegistrySettings | undefined {
+  return project.proxy && site.registries.get(project.proxy.registry)
+}
+
+function publicMirrors(site: Site): Project[] {
+  return [...site.projects.values()].filter(isPublicMirror)
+}

@@ -1,0 +1,42 @@
+import { type HttpContext, signalOf } from '../http/context.ts'
+import type { Target } from '../projects/locate.ts'
+import type { RegistryPath } from '../oci/registry-path.ts'
+import type { ManifestAnswer, ManifestResolver } from '../resolve/manifests.ts'
+import type { ResolvedRepository } from '../resolve/repository.ts'
+import { provenanceHeaders } from './provenance.ts'
+
+/** GET and HEAD of a manifest. What is stored is what is sent, whatever `Accept` says: digests never change. */
+export function createManifestHandler(manifests: ManifestResolver, resolved: (target: Target) => ResolvedRepository) {
+  return async (
+    c: HttpContext,
+    target: Target,
+    { reference }: Extract<RegistryPath, { kind: 'manifest' }>,
+  ): Promise<Response> => {
+    const isHead = c.req.method === 'HEAD'
+    const answer = await manifests.resolve(resolved(target), reference, !isHead, signalOf(c))
+    c.set('cache', answer.source)
+    const headers = headersOf(answer)
+    if (matchesEtag(c.req.header('if-none-match'), answer.digest)) return c.body(null, 304, headers)
+    const whole = { ...headers, 'content-length': String(answer.size) }
+    return isHead || !answer.bytes ? c.body(null, 200, whole) : c.body(answer.bytes as Buffer<ArrayBuffer>, 200, whole)
+  }
+}
+
+function headersOf(answer: ManifestAnswer): Record<string, string> {
+  return {
+    'content-type': answer.mediaType,
+    'docker-content-digest': answer.digest,
+    etag: `"${answer.digest}"`,
+    'x-content-type-options': 'nosniff',
+    ...provenanceHeaders(answer),
+  }
+}
+
+/** RFC 9110 §13.1.2, weak comparison. */
+export function matchesEtag(header: string | undefined, digest: string): boolean {
+  if (header === undefined) return false
+  return header.split(',').some((each) => {
+    const tag = each.trim().replace(/^W\//, '')
+    return tag === '*' || tag === `"${digest}"`
+  })
+}

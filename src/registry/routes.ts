@@ -1,0 +1,105 @@
+import type { Handler } from 'hono'
+import { decide } from '../auth/access.ts'
+import { type HttpContext, type HttpEnv, rawPathOf } from '../http/context.ts'
+import { type ErrorCode, RegistryError } from '../oci/error.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import { parseRegistryPath, type RegistryPath } from '../oci/registry-path.ts'
+import { type Door, locate, type Target } from '../projects/locate.ts'
+import { isPublic, onlyMirrors, type Site } from '../projects/project.ts'
+
+/** What the routes need of a repository once they know that the caller may read it. */
+export interface RegistryHandlers {
+  manifest(c: HttpContext, target: Target, path: Extract<RegistryPath, { kind: 'manifest' }>): Promise<Response>
+  blob(c: HttpContext, target: Target, path: Extract<RegistryPath, { kind: 'blob' }>): Promise<Response>
+  tags(c: HttpContext, target: Target, path: Extract<RegistryPath, { kind: 'tags' }>): Promise<Response>
+  referrers(c: HttpContext, target: Target, path: Extract<RegistryPath, { kind: 'referrers' }>): Promise<Response>
+}
+
+export interface RegistryRoutesOptions {
+  site(): Site
+  /** Name of the default mirror's project. */
+  mirror: string
+  /** In the `Via` header of what this site asks of others: seen on a request, it has come back. */
+  via: string
+  handlers: RegistryHandlers
+}
+
+const unknown: Record<'manifest' | 'blob' | 'tags' | 'referrers', ErrorCode> = {
+  manifest: 'MANIFEST_UNKNOWN',
+  blob: 'BLOB_UNKNOWN',
+  tags: 'NAME_UNKNOWN',
+  referrers: 'NAME_UNKNOWN',
+}
+
+/** distribution-spec "Endpoints": parses the raw path once, finds the repository, asks the gate, and only then answers. */
+export function createRegistryRoutes({ site, mirror, via, handlers }: RegistryRoutesOptions): Handler<HttpEnv> {
+  return async (c) => {
+    c.env.outgoing.setHeader('docker-distribution-api-version', 'registry/2.0')
+    if (c.env.incoming.headers.via?.includes(via)) throw new RegistryError('LOOP_DETECTED')
+    const path = parseRegistryPath(rawPathOf(c))
+    if (!path) throw new RegistryError('NOT_FOUND')
+    c.set('kind', path.kind)
+    const now = site()
+    const door = doorOf(c, now)
+    if (path.kind === 'base') return base(c, door, now)
+    if (path.kind === 'catalog') throw new RegistryError('UNSUPPORTED', { message: 'this site does not list its repositories' })
+
+    const target = locate(now, mirror, door, namespaceOf(c), path.name)
+    if (path.kind === 'upload') throw refusedWrite(target)
+    if (decide({ kind: 'anonymous' }, 'pull', { public: isPublic(target.project, target.path) }) !== 'allow') {
+      throw absent(unknown[path.kind], path.name)
+    }
+    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw refusedWrite(target)
+    if (target.namespace !== undefined) c.env.outgoing.setHeader('oci-namespace', target.namespace)
+    switch (path.kind) {
+      case 'manifest':
+        return handlers.manifest(c, target, path)
+      case 'blob':
+        return handlers.blob(c, target, path)
+      case 'tags':
+        return handlers.tags(c, target, path)
+      case 'referrers':
+        return handlers.referrers(c, target, path)
+      default:
+        return path satisfies never
+    }
+  }
+}
+
+/** Under a registry's own name the names are that registry's, whatever the listener. */
+function doorOf(c: HttpContext, site: Site): Door {
+  if (c.env.face === 'mirror') return { face: 'mirror' }
+  const host = hostNameOf(c.env.incoming.headers.host ?? '')
+  const registry = [...site.registries.values()].find((each) => each.serveAs.includes(host))
+  return registry ? { face: 'as', registry: registry.name } : { face: 'registry' }
+}
+
+function hostNameOf(host: string): string {
+  return host.replace(/:\d+$/, '').toLowerCase()
+}
+
+/** Two of them name nothing. */
+function namespaceOf(c: HttpContext): string | undefined {
+  const all = c.req.queries('ns')
+  return all && all.length > 1 ? '' : all?.[0]
+}
+
+/** A client that is answered 200 here never logs in, so a site with something to log in for challenges. */
+function base(c: HttpContext, door: Door, site: Site): Response {
+  if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw new RegistryError('UNSUPPORTED')
+  if (door.face !== 'mirror' && !onlyMirrors(site)) throw new RegistryError('UNAUTHORIZED')
+  const headers = { 'content-type': 'application/json; charset=utf-8', 'content-length': '2' }
+  return c.req.method === 'HEAD' ? c.body(null, 200, headers) : c.body('{}', 200, headers)
+}
+
+function absent(code: ErrorCode, name: RepositoryName): RegistryError {
+  return new RegistryError(code, { detail: { name } })
+}
+
+function refusedWrite({ project }: Target): RegistryError {
+  return new RegistryError('DENIED', {
+    message: project.proxy
+      ? `cannot push to or delete from a proxy project: ${project.name}`
+      : `pushing to ${project.name} is not possible yet`,
+  })
+}

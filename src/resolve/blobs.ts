@@ -1,0 +1,161 @@
+import type { FoundBlob, OpenBlob } from '../blobs/blob-store.ts'
+import type { Fills, RunningFill } from '../fill/fills.ts'
+import { orAbandon } from '../flow/abandon.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import { type RegistryClient, UpstreamError } from '../upstream/registry-client.ts'
+import { answerFor } from './errors.ts'
+import type { LocalSource } from './local.ts'
+import { createMisses } from './misses.ts'
+import { paced } from './pace.ts'
+import type { CacheStatus, ResolvedRepository } from './repository.ts'
+
+/** Found is not opened: `size` asks upstream with a HEAD at most, `open` downloads. */
+export interface BlobAnswer {
+  source: CacheStatus
+  size(signal: AbortSignal): Promise<number>
+  open(signal: AbortSignal): Promise<OpenBlob>
+}
+
+export interface BlobResolver {
+  /**
+   * Its methods and the answer's throw RegistryError `BLOB_UNKNOWN`, or `UNAVAILABLE` when upstream could not be asked.
+   * Knowing a digest is no right: what others hold is shared only when it is public, or when the same upstream
+   * confirms it for this repository.
+   */
+  resolve(repository: ResolvedRepository, digest: Digest, signal: AbortSignal): Promise<BlobAnswer>
+}
+
+export interface BlobResolverOptions {
+  local: LocalSource
+  metadata: Metadata
+  fills: Fills
+  /** Whose content a repository of this site is: open to everybody, and from which registry. */
+  ownerOf(repository: RepositoryName): { public: boolean; registry?: string } | undefined
+  now?: () => number
+}
+
+type Mirrored = ResolvedRepository & { upstream: NonNullable<ResolvedRepository['upstream']> }
+
+export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
+  const { local, metadata, fills, ownerOf, now = Date.now } = options
+  const misses = createMisses(now)
+
+  /** What is here and may be read through `repository` without downloading it again; linked on the way. */
+  async function share(repository: Mirrored, digest: Digest, signal: AbortSignal): Promise<Shared> {
+    const fill = fills.find(digest)
+    if (fill?.repositories.has(repository.repository)) return { kind: 'growing', fill }
+    const stored = !fill && (await local.has(digest))
+    if (!fill && !stored) return { kind: 'nothing' }
+
+    const holders = [...(await metadata.links.holders(digest)), ...(fill?.repositories ?? [])]
+    if (!(await mayShare(repository, digest, holders, signal))) return { kind: 'others' }
+    if (fill) {
+      fill.join(repository.repository)
+      return { kind: 'growing', fill }
+    }
+    await metadata.links.add([{ repository: repository.repository, digest, origin: 'filled' }])
+    const found = await local.blob(repository.repository, digest)
+    return found ? { kind: 'here', found } : { kind: 'nothing' }
+  }
+
+  async function mayShare(
+    repository: Mirrored,
+    digest: Digest,
+    holders: readonly RepositoryName[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const owners = holders.map(ownerOf)
+    if (owners.some((owner) => owner?.public)) return true
+    const { client, repository: name } = repository.upstream
+    if (!owners.some((owner) => owner?.registry === client.settings.name)) return false
+    try {
+      await client.headBlob(name, digest, signal)
+      return true
+    } catch (error) {
+      if (error instanceof UpstreamError && error.kind === 'absent') return false
+      throw error
+    }
+  }
+
+  async function download(repository: Mirrored, digest: Digest, apart: boolean): Promise<RunningFill> {
+    const { client, repository: name } = repository.upstream
+    return fills.start({
+      digest,
+      apart,
+      repository: repository.repository,
+      registry: client.settings.name,
+      statedSize: await metadata.manifests.statedSize(repository.repository, digest),
+      upstream: (from, signal) => paced(() => client.openBlob(name, digest, from, signal), signal),
+    })
+  }
+
+  async function fromUpstream(repository: Mirrored, digest: Digest, signal: AbortSignal): Promise<BlobAnswer> {
+    const shared = await share(repository, digest, signal)
+    if (shared.kind === 'here') return answerOf('hit', shared.found)
+    if (shared.kind === 'growing') return growingAnswer(shared.fill)
+    const key = `${repository.repository}@${digest}`
+    return {
+      source: 'miss',
+      size: (caller) => misses.guard(key, () => sizeUpstream(repository, digest, caller)),
+      open: (caller) =>
+        misses.guard(key, async () => {
+          const fill = await download(repository, digest, shared.kind === 'others')
+          return fill.open(caller)
+        }),
+    }
+  }
+
+  return {
+    async resolve(repository, digest, signal) {
+      try {
+        const found = await local.blob(repository.repository, digest)
+        if (found) return answerOf('hit', found)
+        const { upstream } = repository
+        if (!upstream) throw new RegistryError('BLOB_UNKNOWN', { detail: { digest } })
+        return explained(await fromUpstream({ ...repository, upstream }, digest, signal))
+      } catch (error) {
+        throw answerFor(error, 'BLOB_UNKNOWN')
+      }
+    },
+  }
+}
+
+type Shared =
+  | { kind: 'here'; found: FoundBlob }
+  | { kind: 'growing'; fill: RunningFill }
+  /** Bytes are here or on their way, and this repository has yet to prove that it may have them. */
+  | { kind: 'others' }
+  | { kind: 'nothing' }
+
+async function sizeUpstream(
+  { upstream }: { upstream: { client: RegistryClient; repository: RepositoryName } },
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<number> {
+  const { size } = await paced(() => upstream.client.headBlob(upstream.repository, digest, signal), signal)
+  if (size === undefined) throw new UpstreamError('lying', `upstream gives no size for ${digest}`)
+  return size
+}
+
+function growingAnswer(fill: RunningFill): BlobAnswer {
+  return { source: 'fill', size: (signal) => orAbandon(fill.head, signal), open: fill.open }
+}
+
+function answerOf(source: CacheStatus, found: FoundBlob): BlobAnswer {
+  return { source, size: async () => found.size, open: (signal) => found.open(signal) }
+}
+
+/** The answer with its upstream's failures put as clients are told of them. */
+function explained(answer: BlobAnswer): BlobAnswer {
+  const explain = (error: unknown) => {
+    throw answerFor(error, 'BLOB_UNKNOWN')
+  }
+  return {
+    source: answer.source,
+    size: (signal) => answer.size(signal).catch(explain),
+    open: (signal) => answer.open(signal).catch(explain),
+  }
+}

@@ -1,0 +1,35 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { RegistryClient, RegistrySettings } from '../upstream/registry-client.ts'
+
+/** A client for each registry of the site, made again only when its settings change. */
+export interface RegistryClients {
+  get(name: string): RegistryClient | undefined
+  all(): RegistryClient[]
+  /** Follows the site's registries. Clients that are no longer wanted finish what they are at. */
+  follow(registries: Iterable<RegistrySettings>): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export function createRegistryClients(
+  create: (settings: RegistrySettings) => RegistryClient,
+  onError: (error: unknown) => void,
+): RegistryClients {
+  let clients = new Map<string, RegistryClient>()
+  return {
+    get: (name) => clients.get(name),
+    all: () => [...clients.values()],
+    follow(registries) {
+      const before = clients
+      clients = new Map(
+        [...registries].map((settings) => {
+          const known = before.get(settings.name)
+          return [settings.name, known && isDeepStrictEqual(known.settings, settings) ? known : create(settings)]
+        }),
+      )
+      for (const [name, client] of before) if (clients.get(name) !== client) client.close().catch(onError)
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.allSettled([...clients.values()].map((client) => client.close()))
+    },
+  }
+}

@@ -1,0 +1,28 @@
+import { type ErrorCode, RegistryError } from '../oci/error.ts'
+import { UpstreamError } from '../upstream/registry-client.ts'
+
+/**
+ * What a client is told when upstream does not deliver. Never 429 or 401: podman would wait, containerd hammer, and
+ * nobody can log in to somebody else's registry through a mirror.
+ */
+export function answerFor(error: unknown, absent: Extract<ErrorCode, 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'>): unknown {
+  if (!(error instanceof UpstreamError)) return error
+  switch (error.kind) {
+    case 'absent':
+    case 'refused':
+      return new RegistryError(absent, { cause: error })
+    case 'limited':
+      return unavailable('the upstream registry allows no more requests for now', error)
+    case 'down':
+      return unavailable('the upstream registry cannot be reached', error)
+    case 'lying':
+      return unavailable('the upstream registry sent an answer that cannot be right', error)
+    default:
+      return error.kind satisfies never
+  }
+}
+
+export function unavailable(message: string, cause?: UpstreamError): RegistryError {
+  const seconds = Math.max(1, Math.ceil((cause?.retryAfterMs ?? 0) / 1000))
+  return new RegistryError('UNAVAILABLE', { message, cause, headers: { 'retry-after': String(seconds) } })
+}

@@ -1,0 +1,115 @@
+import { orAbandon } from '../flow/abandon.ts'
+import { createSingleFlight } from '../flow/single-flight.ts'
+import type { Metadata, TagRow } from '../metadata/metadata.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
+import { mediaTypes } from '../oci/manifest.ts'
+import { isTag, type Tag } from '../oci/reference.ts'
+import { type TagPage, UpstreamError } from '../upstream/registry-client.ts'
+import { answerFor } from './errors.ts'
+import { mayServeStale } from './freshness.ts'
+import type { KeepManifest } from './keep.ts'
+import type { LocalSource, StoredManifest } from './local.ts'
+import { paced } from './pace.ts'
+import type { Provenance, ResolvedRepository } from './repository.ts'
+
+/** Signatures and SBOMs arrive some time after their image. */
+const referrersFreshMs = 5 * 60_000
+const localPage = 1000
+
+export interface TagsAnswer extends Provenance {
+  tags: string[]
+  /** Ask for more after this one. */
+  last?: string
+}
+
+export interface ReferrersAnswer extends Provenance {
+  /** An image index, as upstream sent it. */
+  bytes: Buffer
+}
+
+/** What a repository lists: upstream's word, or what is known here while upstream is silent. */
+export interface Listings {
+  /** @throws RegistryError `NAME_UNKNOWN`, `UNAVAILABLE` */
+  tags(repository: ResolvedRepository, page: TagPage, signal: AbortSignal): Promise<TagsAnswer>
+  /** @throws RegistryError `UNAVAILABLE` */
+  referrers(repository: ResolvedRepository, digest: Digest, signal: AbortSignal): Promise<ReferrersAnswer>
+}
+
+export interface ListingsOptions {
+  metadata: Metadata
+  local: LocalSource
+  keep: KeepManifest
+  lifetime: AbortSignal
+  now?: () => number
+}
+
+export function createListings(options: ListingsOptions): Listings {
+  const { metadata, lifetime, now = Date.now } = options
+  const asking = createSingleFlight<StoredManifest>()
+
+  async function localTags(repository: ResolvedRepository, { n = localPage, last }: TagPage) {
+    const rows = await metadata.tags.list(repository.repository, last, n)
+    return { tags: rows.filter(isTag), last: rows.length === n ? rows.at(-1) : undefined }
+  }
+
+  return {
+    async tags(repository, page, signal) {
+      const { upstream } = repository
+      if (!upstream) return { ...(await localTags(repository, page)), source: 'hit' }
+      try {
+        const list = await paced(() => upstream.client.listTags(upstream.repository, page, signal), signal)
+        return { ...list, source: 'revalidated' }
+      } catch (error) {
+        const here = saysNothing(error) && repository.stale.when !== 'never' && (await localTags(repository, page))
+        if (here && here.tags.length > 0) return { ...here, source: 'stale', unconfirmed: error.kind }
+        throw toName(error)
+      }
+    },
+    async referrers(repository, digest, signal) {
+      const row = await metadata.tags.find(repository.repository, listingOf(digest))
+      const ageMs = row ? now() - row.checkedAt : undefined
+      const kept = row && (await options.local.manifest(repository.repository, row.digest))
+      const { upstream } = repository
+      if (kept && (!upstream || (ageMs !== undefined && ageMs >= 0 && ageMs < referrersFreshMs))) {
+        return { bytes: kept.bytes, source: 'hit', ageMs }
+      }
+      if (!upstream) return { bytes: emptyIndex, source: 'hit' }
+      try {
+        const ask = () => fetchReferrers(options, { ...repository, upstream }, digest)
+        const { bytes } = await orAbandon(asking(`${repository.repository}@${digest}`, ask), signal)
+        return { bytes, source: 'fill', ageMs: 0 }
+      } catch (error) {
+        const may = row && saysNothing(error) && mayServeStale(row as TagRow, repository.stale, error.kind, now())
+        if (kept && may) return { bytes: kept.bytes, source: 'stale', ageMs, unconfirmed: error.kind }
+        throw answerFor(error, 'MANIFEST_UNKNOWN')
+      }
+    },
+  }
+
+  async function fetchReferrers(
+    { keep }: ListingsOptions,
+    repository: ResolvedRepository & { upstream: NonNullable<ResolvedRepository['upstream']> },
+    digest: Digest,
+  ): Promise<StoredManifest> {
+    const { client, repository: name } = repository.upstream
+    const bytes = Buffer.from(await paced(() => client.listReferrers(name, digest, lifetime), lifetime))
+    return keep(repository, { digest: digestOf(bytes), mediaType: mediaTypes.ociIndex, bytes }, listingOf(digest))
+  }
+}
+
+const emptyIndex = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }))
+
+/** Listings are kept like tags, under a name that no tag can have. */
+function listingOf(digest: Digest): Tag {
+  return `referrers:${digest}` as Tag
+}
+
+function saysNothing(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && error.kind !== 'absent' && error.kind !== 'refused'
+}
+
+function toName(error: unknown): unknown {
+  const known = error instanceof UpstreamError && (error.kind === 'absent' || error.kind === 'refused')
+  return known ? new RegistryError('NAME_UNKNOWN', { cause: error }) : answerFor(error, 'MANIFEST_UNKNOWN')
+}

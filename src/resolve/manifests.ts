@@ -1,0 +1,134 @@
+import { orAbandon } from '../flow/abandon.ts'
+import { createSingleFlight } from '../flow/single-flight.ts'
+import type { Metadata, TagRow } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
+import type { Reference, Tag } from '../oci/reference.ts'
+import { UpstreamError } from '../upstream/registry-client.ts'
+import { answerFor, unavailable } from './errors.ts'
+import type { KeepManifest } from './keep.ts'
+import type { LocalSource, StoredManifest } from './local.ts'
+import { createMisses } from './misses.ts'
+import { paced } from './pace.ts'
+import type { Provenance, ResolvedRepository } from './repository.ts'
+import { createTagResolver } from './tags.ts'
+
+/** A manifest, or for HEAD perhaps only what is known of it. */
+export interface ManifestAnswer extends Provenance {
+  digest: Digest
+  mediaType: string
+  size: number
+  /** Always there when it was asked for. */
+  bytes?: Buffer
+}
+
+export interface ManifestResolver {
+  /**
+   * One answer for GET and HEAD. With `wantBytes` false nothing is downloaded that is not here.
+   * @throws RegistryError `MANIFEST_UNKNOWN`, or `UNAVAILABLE` when upstream could not be asked
+   */
+  resolve(
+    repository: ResolvedRepository,
+    reference: Reference,
+    wantBytes: boolean,
+    signal: AbortSignal,
+  ): Promise<ManifestAnswer>
+}
+
+export interface ManifestResolverOptions {
+  local: LocalSource
+  metadata: Metadata
+  keep: KeepManifest
+  /** Ends what is asked of upstream on behalf of several clients. */
+  lifetime: AbortSignal
+  /** What could not be written; the answer was given all the same. */
+  onError(error: unknown): void
+  now?: () => number
+}
+
+export function createManifestResolver(options: ManifestResolverOptions): ManifestResolver {
+  const { local, metadata, keep, lifetime, onError, now = Date.now } = options
+  const fetching = createSingleFlight<StoredManifest>()
+
+  const misses = createMisses(now)
+  const tags = createTagResolver({ metadata, local, keep, misses, lifetime, onError, now })
+
+  function fetchByDigest(repository: ResolvedRepository, digest: Digest): Promise<StoredManifest> {
+    const { upstream } = repository
+    if (!upstream) throw new RegistryError('MANIFEST_UNKNOWN', { detail: { digest } })
+    const key = `${repository.repository}@${digest}`
+    const reference = { kind: 'digest', digest } as const
+    const ask = () => upstream.client.getManifest(upstream.repository, reference, lifetime)
+    return fetching(key, async () => keep(repository, await misses.guard(key, () => paced(ask, lifetime))))
+  }
+
+  async function byDigest(
+    repository: ResolvedRepository,
+    digest: Digest,
+    wantBytes: boolean,
+    signal: AbortSignal,
+  ): Promise<ManifestAnswer> {
+    const stored = await local.manifest(repository.repository, digest)
+    if (stored) return { ...stored, source: 'hit' }
+    const { upstream } = repository
+    if (wantBytes || !upstream) {
+      return { ...(await orAbandon(fetchByDigest(repository, digest), signal)), source: 'fill' }
+    }
+    const reference = { kind: 'digest', digest } as const
+    const head = await paced(() => upstream.client.headManifest(upstream.repository, reference, signal), signal)
+    if (head.mediaType === undefined || head.size === undefined) return byDigest(repository, digest, true, signal)
+    return { digest, mediaType: head.mediaType, size: head.size, source: 'miss' }
+  }
+
+  async function byTag(
+    repository: ResolvedRepository,
+    tag: Tag,
+    wantBytes: boolean,
+    signal: AbortSignal,
+  ): Promise<ManifestAnswer> {
+    const { row, stored, ...provenance } = await tags.resolve(repository, tag, wantBytes, signal)
+    const held = stored ?? (await local.manifest(repository.repository, row.digest))
+    if (held) return { ...held, ...provenance }
+    if (!wantBytes) return { ...stateOf(row), ...provenance }
+    const fetched = await orAbandon(fetchByDigest(repository, row.digest), signal)
+    return { ...fetched, source: 'fill', ageMs: provenance.ageMs }
+  }
+
+  return {
+    async resolve(repository, reference, wantBytes, signal) {
+      try {
+        const answer =
+          reference.kind === 'digest'
+            ? await byDigest(repository, reference.digest, wantBytes, signal)
+            : await byTag(repository, reference.tag, wantBytes, signal)
+        await refuseUnpullable(local, repository, answer)
+        return answer
+      } catch (error) {
+        throw answerFor(error, 'MANIFEST_UNKNOWN')
+      }
+    },
+  }
+}
+
+function stateOf({ digest, mediaType, size }: TagRow): Pick<ManifestAnswer, 'digest' | 'mediaType' | 'size'> {
+  return { digest, mediaType, size }
+}
+
+/**
+ * podman and skopeo take every blob of an image from where its manifest came from. So an image whose blobs cannot be had
+ * is refused at its manifest, where they still turn to another source. An index binds nobody.
+ */
+async function refuseUnpullable(
+  local: LocalSource,
+  { upstream }: ResolvedRepository,
+  answer: ManifestAnswer,
+): Promise<void> {
+  if (!upstream || (answer.source !== 'stale' && answer.source !== 'hit')) return
+  const failed = answer.unconfirmed === 'down' || answer.unconfirmed === 'limited'
+  if (!failed && !upstream.client.isDown()) return
+  const { digest, mediaType, size, bytes } = answer
+  if (bytes && !(await local.isWhole({ digest, mediaType, size, bytes }))) {
+    throw unavailable('the upstream registry cannot be reached, and not all of this image is here', undefined)
+  }
+  if (!bytes) throw new UpstreamError('down', 'a manifest that is not here, of an upstream that does not answer')
+}

@@ -1,0 +1,201 @@
+import { randomBytes } from 'node:crypto'
+import { createFsBlobStore } from './blobs/fs.ts'
+import type { Config } from './config/config.ts'
+import { prepareDataDirectory } from './coordination/data-directory.ts'
+import { lockDataDirectory } from './coordination/data-lock.ts'
+import { createFills } from './fill/fills.ts'
+import { createHttpApp, type HttpApp } from './http/app.ts'
+import { createBlobSender } from './http/body.ts'
+import { createBufferPool } from './http/buffers.ts'
+import { type Certificates, loadCertificates } from './http/certificates.ts'
+import type { Face } from './http/context.ts'
+import { listen, type OpenDoor } from './http/listen.ts'
+import type { Logger } from './log.ts'
+import { openMetadata } from './metadata/open-metadata.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { RegistryError } from './oci/error.ts'
+import type { RepositoryName } from './oci/reference.ts'
+import type { Target } from './projects/locate.ts'
+import { isPublic, onlyMirrors, type Site } from './projects/project.ts'
+import { createBlobHandler } from './registry/blobs.ts'
+import { createReferrersHandler, createTagsHandler } from './registry/listings.ts'
+import { createManifestHandler } from './registry/manifests.ts'
+import { createPages } from './registry/pages.ts'
+import { createRegistryRoutes } from './registry/routes.ts'
+import { createBlobResolver } from './resolve/blobs.ts'
+import { createRegistryClients, type RegistryClients } from './resolve/clients.ts'
+import { createKeep } from './resolve/keep.ts'
+import { createListings } from './resolve/listings.ts'
+import { createLocalSource } from './resolve/local.ts'
+import { createManifestResolver } from './resolve/manifests.ts'
+import type { ResolvedRepository } from './resolve/repository.ts'
+import { createRegistryClient, type UpstreamCall } from './upstream/client.ts'
+
+/** What the pooled buffers of all answers may take together. */
+const bufferBytes = 96 * 1024 * 1024
+
+export interface ServerOptions {
+  config: Config
+  log: Logger
+  version: string
+  /** What the site is told to do at first. */
+  site: Site
+}
+
+/** A node at work. Disposing it cuts what is still under way; {@link Server.drain} first lets it finish. */
+export interface Server extends AsyncDisposable {
+  readonly doors: readonly OpenDoor[]
+  /** From now on the site is this one. */
+  follow(site: Site): void
+  /** Reads the certificates again. @throws naming the file; what was served before goes on */
+  reloadCertificates(): Promise<void>
+  /** Takes no more requests and settles when those under way are through, or when `signal` ends them. */
+  drain(signal: AbortSignal): Promise<void>
+}
+
+/** Chooses the adapters and joins the parts. @throws in one line what of the environment does not allow it to run */
+export async function createServer({ config, log, version, site: first }: ServerOptions): Promise<Server> {
+  await using owned = new AsyncDisposableStack()
+  const state = { site: first, draining: false }
+  const metrics = createMetrics()
+  const lifetime = new AbortController()
+
+  const data = await prepareDataDirectory(config.data)
+  owned.use(await lockDataDirectory(config.data))
+  const metadata = await openMetadata({ file: data.database, durability: config.durability })
+  owned.defer(() => metadata.close())
+  const blobs = createFsBlobStore({ directory: data.blobs, drafts: data.uploads, durability: config.durability })
+
+  const via = `outport-${randomBytes(6).toString('hex')}`
+  const onCall = observerOf(metrics, log)
+  const clients = owned.use(
+    createRegistryClients(
+      (settings) => createRegistryClient({ settings, version, via, proxy: config.proxy, observe: onCall }),
+      (err) => log.warn({ err }, 'closing a registry client failed'),
+    ),
+  )
+  owned.defer(() => lifetime.abort(new Error('the node is stopping')))
+  const fills = owned.use(
+    createFills({
+      directory: data.fills,
+      blobs,
+      links: metadata.links,
+      sync: config.durability === 'full',
+      metrics,
+      onError: (err, digest) => log.warn({ err, digest }, 'fill failed'),
+    }),
+  )
+
+  const onUnkept = (err: unknown) => log.error({ err }, 'could not keep what was fetched')
+  const local = createLocalSource({ metadata, blobs, memoryBytes: first.cache.memory })
+  const keep = createKeep({ blobs, metadata, onError: onUnkept })
+  const parts = { metadata, local, keep, lifetime: lifetime.signal, onError: onUnkept }
+  const ownerOf = (repository: RepositoryName) => ownerIn(state.site, repository)
+  const sender = createBlobSender(createBufferPool(bufferBytes), (err) => log.warn({ err }, 'body broken off'))
+  const resolved = (target: Target) => resolvedIn(clients, target)
+  const listings = createListings(parts)
+  const registry = createRegistryRoutes({
+    site: () => state.site,
+    mirror: config.mirror.name,
+    via,
+    handlers: {
+      manifest: createManifestHandler(createManifestResolver(parts), resolved),
+      blob: createBlobHandler(createBlobResolver({ ...parts, fills, ownerOf }), sender, resolved),
+      tags: createTagsHandler(listings, resolved),
+      referrers: createReferrersHandler(listings, resolved),
+    },
+  })
+  const pages = createPages({
+    metrics,
+    notReady: () => (state.draining ? 'the node is stopping' : undefined),
+    degraded: () => downOf(clients).map((name) => `registry ${name} does not answer`),
+    openMetrics: () => config.metricsListen === undefined && onlyMirrors(state.site),
+  })
+
+  const server = {
+    follow(site: Site) {
+      state.site = site
+      clients.follow(site.registries.values())
+      metrics.followRegistries(clients.all().map(({ settings, isDown }) => ({ ...settings, isDown })))
+    },
+  }
+  server.follow(first)
+  const certificates = config.tls.length > 0 ? await loadCertificates(config.tls) : undefined
+  const apps: Apps = {
+    doors: createHttpApp({ log, metrics, registry, pages }),
+    metrics: createHttpApp({ log, metrics, registry: noRegistry, pages }),
+  }
+  const doors = await openDoors(config, apps, certificates, owned)
+
+  const held = owned.move()
+  return {
+    ...server,
+    doors,
+    async reloadCertificates() {
+      await certificates?.reload()
+    },
+    async drain(signal) {
+      state.draining = true
+      await Promise.all(doors.map((door) => door.close(signal)))
+    },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+interface Apps {
+  doors: HttpApp
+  metrics: HttpApp
+}
+
+async function openDoors(
+  config: Config,
+  apps: Apps,
+  certificates: Certificates | undefined,
+  owned: AsyncDisposableStack,
+): Promise<OpenDoor[]> {
+  const mirrors = config.mirrorListen === 'off' ? [] : (config.mirrorListen ?? [])
+  const wanted = [
+    ...config.listen.map((listener) => ({ ...listener, face: 'registry' as Face, app: apps.doors })),
+    ...mirrors.map((listener) => ({ ...listener, face: 'mirror' as Face, app: apps.doors })),
+    ...(config.metricsListen ?? []).map((listener) => ({ ...listener, face: 'metrics' as Face, app: apps.metrics })),
+  ]
+  const doors: OpenDoor[] = []
+  for (const each of wanted) {
+    const door = await listen({ ...each, certificates })
+    owned.defer(() => door.close(AbortSignal.abort()))
+    doors.push(door)
+  }
+  return doors
+}
+
+function noRegistry(): never {
+  throw new RegistryError('NOT_FOUND')
+}
+
+function resolvedIn(clients: RegistryClients, { project, repository, upstream }: Target): ResolvedRepository {
+  const client = upstream && clients.get(upstream.registry.name)
+  return {
+    repository,
+    ...(client && { upstream: { client, repository: upstream.repository } }),
+    freshness: project.freshness,
+    stale: project.stale,
+  }
+}
+
+function ownerIn(site: Site, repository: RepositoryName): { public: boolean; registry?: string } | undefined {
+  const slash = repository.indexOf('/')
+  const project = site.projects.get(repository.slice(0, slash))
+  return project && { public: isPublic(project, repository.slice(slash + 1)), registry: project.proxy?.registry }
+}
+
+function downOf(clients: RegistryClients): string[] {
+  return clients.all().flatMap((client) => (client.isDown() ? [client.settings.name] : []))
+}
+
+function observerOf(metrics: Metrics, log: Logger): (call: UpstreamCall) => void {
+  return ({ registry, kind, outcome, ms }) => {
+    metrics.upstreamRequests.inc({ registry, kind, outcome })
+    if (outcome === 'lying') metrics.upstreamLies.inc({ registry })
+    log.debug({ registry, kind, outcome, ms: Math.round(ms) }, 'upstream')
+  }
+}

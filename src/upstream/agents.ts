@@ -1,0 +1,131 @@
+import { isIP, type LookupFunction } from 'node:net'
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
+import { Agent, buildConnector, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import { addressRefused, isForbiddenAddress, publicLookup } from './addresses.ts'
+import type { ProxySettings, RegistrySettings } from './registry-client.ts'
+
+/**
+ * How far a host is trusted. `own`: the operator's url. `listed`: named beside it, may be private.
+ * `foreign`: named by upstream alone, so only public addresses are connected to.
+ */
+export type Trust = 'own' | 'listed' | 'foreign'
+
+export interface AgentOptions {
+  settings: RegistrySettings
+  proxy: ProxySettings
+  lookup: LookupFunction
+}
+
+/** Long enough for the requests of one pull, shorter than what servers commonly keep. */
+const keepAliveMs = 10_000
+
+/** Manifests, tokens and lists have connections of their own: they must not wait behind layers. */
+const smallConnections = 8
+
+/** The dispatchers of one registry, made when first needed. HTTP/1.1 only: one h2 connection would carry all blobs. */
+export interface Agents {
+  dispatcherFor(url: URL, trust: Trust, bulk: boolean): Dispatcher
+  /** Somebody else will connect, so names must be judged before. */
+  viaProxy(url: URL, trust: Trust): boolean
+  /** Waits for what is running. */
+  close(): Promise<void>
+}
+
+/** @throws Error when `ca` or `clientCertificate` cannot be read. */
+export function createAgents({ settings, proxy, lookup }: AgentOptions): Agents {
+  const { address, connections, timeouts } = settings
+  const made = new Map<string, Dispatcher>()
+  const secureContexts = {
+    own: secureContextOf(settings.ca, settings.clientCertificate),
+    listed: secureContextOf(settings.ca),
+    foreign: secureContextOf(settings.ca),
+  }
+
+  function viaProxy(url: URL, trust: Trust): boolean {
+    // An address says where exactly to connect, so nothing stands between.
+    if (trust === 'own' && address !== undefined) return false
+    return Boolean(url.protocol === 'https:' ? proxy.httpsProxy : proxy.httpProxy)
+  }
+
+  function make(trust: Trust, bulk: boolean, proxied: boolean): Dispatcher {
+    const tls = {
+      allowH2: false,
+      timeout: timeouts.headMs,
+      ...(secureContexts[trust] && { secureContext: secureContexts[trust] }),
+      ...(trust === 'own' && settings.insecure && { rejectUnauthorized: false }),
+    }
+    const options = {
+      allowH2: false,
+      connections: bulk ? connections : Math.min(connections, smallConnections),
+      connect: connectorFor(trust, tls),
+      keepAliveTimeout: keepAliveMs,
+    }
+    if (!proxied) return new Agent(options)
+    return new EnvHttpProxyAgent({
+      ...options,
+      connectTimeout: timeouts.headMs,
+      requestTls: tls,
+      // Empty rather than absent: absent would read the environment behind the caller's back.
+      httpProxy: proxy.httpProxy ?? '',
+      httpsProxy: proxy.httpsProxy ?? '',
+      noProxy: proxy.noProxy ?? '',
+    })
+  }
+
+  function connectorFor(trust: Trust, tls: buildConnector.BuildOptions): buildConnector.connector {
+    if (trust === 'foreign') return publicOnly(buildConnector({ ...tls, lookup: publicLookup(lookup) }))
+    const connect = buildConnector({ ...tls, lookup })
+    return trust === 'own' && address !== undefined ? towards(address, connect) : connect
+  }
+
+  return {
+    viaProxy,
+    dispatcherFor(url, trust, bulk) {
+      const proxied = viaProxy(url, trust)
+      const key = `${trust} ${bulk} ${proxied}`
+      const dispatcher = made.get(key) ?? make(trust, bulk, proxied)
+      made.set(key, dispatcher)
+      return dispatcher
+    },
+    async close() {
+      await Promise.all([...made.values()].map((dispatcher) => dispatcher.close()))
+    },
+  }
+}
+
+/** Made once: reading all of the system's roots anew for each connection costs milliseconds. */
+function secureContextOf(ca?: string, client?: { cert: string; key: string }): SecureContext | undefined {
+  if (ca === undefined && client === undefined) return undefined
+  return createSecureContext({
+    ...(ca !== undefined && { ca: [...getCACertificates('default'), ca] }),
+    ...client,
+  })
+}
+
+/** Connects elsewhere, while certificate and `Host` stay the url's. */
+function towards(address: string, connect: buildConnector.connector): buildConnector.connector {
+  return (options, callback) => {
+    const target = new URL(`${options.protocol}//${address}`)
+    const hostname = target.hostname.replace(/^\[|\]$/g, '')
+    // The url parser drops a default port, so a port that was not stated is the url's only when `address` has none.
+    const port = target.port || (/:\d+$/.test(address) ? '' : options.port)
+    connect({ ...options, hostname, port }, callback)
+  }
+}
+
+/** Literal addresses never reach `lookup`, and what was connected to is looked at once more. */
+function publicOnly(connect: buildConnector.connector): buildConnector.connector {
+  return (options, callback) => {
+    const { hostname, host = hostname } = options
+    if (isIP(hostname) !== 0 && isForbiddenAddress(hostname)) {
+      queueMicrotask(() => callback(addressRefused(host), null))
+      return
+    }
+    connect(options, (...[error, socket]) => {
+      if (error) return callback(error, null)
+      if (!isForbiddenAddress(socket.remoteAddress ?? '')) return callback(null, socket)
+      socket.on('error', () => {}).destroy()
+      callback(addressRefused(host), null)
+    })
+  }
+}

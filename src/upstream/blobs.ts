@@ -1,0 +1,118 @@
+import type { Slots } from '../flow/slots.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import { type Answer, contentEncodingOf, contentLengthOf, cut, drop, refuseWebPage } from './answer.ts'
+import type { AskUpstream } from './ask.ts'
+import { oneOf } from './failure.ts'
+import {
+  type BlobHead,
+  type BlobOffset,
+  type BlobStream,
+  type RegistryType,
+  UpstreamError,
+} from './registry-client.ts'
+
+export async function headBlob(
+  ask: AskUpstream,
+  type: RegistryType,
+  repository: RepositoryName,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<BlobHead> {
+  const path = `blobs/${digest}`
+  try {
+    return await ask({ kind: 'blob', method: 'HEAD', repository, path }, signal, (answer) => {
+      const head = headOf(answer)
+      drop(answer)
+      return head
+    })
+  } catch (error) {
+    // Harbor's proxy cache answers 404 to HEAD for what it lacks, and fetches it for a GET.
+    if (type !== 'harbor' || !(error instanceof UpstreamError) || error.kind !== 'absent') throw error
+  }
+  return ask({ kind: 'blob', method: 'GET', repository, path }, signal, (answer) => {
+    const head = headOf(answer)
+    cut(answer)
+    return head
+  })
+}
+
+/** @param slots at most so many bodies are open at once; one is held until the body ends or is destroyed. */
+export async function openBlob(
+  ask: AskUpstream,
+  slots: Slots,
+  repository: RepositoryName,
+  digest: Digest,
+  { offset, etag }: BlobOffset,
+  signal: AbortSignal,
+): Promise<BlobStream> {
+  const release = await slots.acquire(signal)
+  const headers = offset > 0 ? { range: `bytes=${offset}-`, ...(isStrong(etag) && { 'if-range': etag }) } : {}
+  try {
+    const path = `blobs/${digest}`
+    return await ask(
+      { kind: 'blob', method: 'GET', repository, path, headers, bulk: true },
+      signal,
+      (answer) => {
+        const stream = streamOf(answer, offset)
+        stream.body.once('close', release)
+        return stream
+      },
+    )
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+function headOf(answer: Answer): BlobHead {
+  refuseUnfit(answer)
+  const size = contentLengthOf(answer)
+  return size === undefined ? {} : { size }
+}
+
+function streamOf(answer: Answer, wanted: number): BlobStream {
+  refuseUnfit(answer)
+  const { status, headers, body } = answer
+  const length = contentLengthOf(answer)
+  const range = status === 206 ? rangeOf(answer) : { offset: 0, size: length }
+  if (range?.offset !== (status === 206 ? wanted : 0))
+    throw refuse(answer, 'sent another range than was asked for')
+  const etag = oneOf(headers.etag)
+  return {
+    offset: range.offset,
+    ...(range.size !== undefined && { size: range.size }),
+    ...(isStrong(etag) && { etag }),
+    body,
+  }
+}
+
+/** RFC 9110 §14.4. */
+function rangeOf({ headers }: Answer): { offset: number; size: number | undefined } | undefined {
+  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(
+    oneOf(headers['content-range'])?.trim() ?? '',
+  )
+  if (!match) return undefined
+  const [first, last] = [Number(match[1]), Number(match[2])]
+  const size = match[3] === '*' ? undefined : Number(match[3])
+  if (first > last || (size !== undefined && last >= size)) return undefined
+  return { offset: first, size }
+}
+
+/** Compressed in transit, a blob's bytes and offsets are no longer those of its digest. */
+function refuseUnfit(answer: Answer): void {
+  refuseWebPage(answer)
+  const { status } = answer
+  if (status !== 200 && status !== 206) throw refuse(answer, `answered ${status} for a blob`)
+  if (contentEncodingOf(answer) !== undefined) throw refuse(answer, 'sent a blob in a content encoding')
+}
+
+function refuse(answer: Answer, reason: string): UpstreamError {
+  cut(answer)
+  return new UpstreamError('lying', `${answer.url.host}: ${reason}`)
+}
+
+/** Only a strong validator says that bytes are the same: RFC 9110 §13.1.5. */
+function isStrong(etag: string | undefined): etag is string {
+  return etag !== undefined && /^"[\x21\x23-\x7e]*"$/.test(etag)
+}

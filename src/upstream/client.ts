@@ -1,0 +1,89 @@
+import { lookup as resolveByDns } from 'node:dns'
+import type { LookupFunction } from 'node:net'
+import { createSlots } from '../flow/slots.ts'
+import type { AskUpstream } from './ask.ts'
+import { headBlob, openBlob } from './blobs.ts'
+import { type Ask, type Endpoint, exchange } from './exchange.ts'
+import { createFailover } from './failover.ts'
+import { listReferrers, listTags } from './listings.ts'
+import { createLogin } from './login.ts'
+import { getManifest, headManifest } from './manifests.ts'
+import {
+  type ProxySettings,
+  type RegistryClient,
+  type RegistrySettings,
+  UpstreamError,
+  type UpstreamErrorKind,
+} from './registry-client.ts'
+import { createTokens } from './tokens.ts'
+import { createTransport } from './transport.ts'
+
+export interface RegistryClientOptions {
+  settings: RegistrySettings
+  /** Of this program, for `User-Agent`. */
+  version: string
+  /** This site's name in `Via`, by which a loop is noticed. */
+  via?: string
+  proxy?: ProxySettings
+  lookup?: LookupFunction
+  /** Milliseconds since 1970. */
+  now?: () => number
+  observe?: (event: UpstreamCall) => void
+}
+
+/** One call, with all the requests it took. */
+export interface UpstreamCall {
+  registry: string
+  kind: Ask['kind']
+  method: Ask['method']
+  outcome: 'ok' | 'left' | UpstreamErrorKind
+  /** Until the answer was there; of a blob, its status. */
+  ms: number
+}
+
+/** @throws TypeError when a url, `ca` or `clientCertificate` cannot be read. */
+export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
+  const { settings, version, via, proxy = {}, now = Date.now, observe } = options
+  const lookup = options.lookup ?? (resolveByDns as LookupFunction)
+  const userAgent = `outport/${version}`
+  const transport = createTransport({ settings, proxy, lookup, userAgent, ...(via !== undefined && { via }) })
+  const tokens = createTokens(transport, settings, now)
+  const endpoints = settings.urls.map((url): Endpoint => {
+    const base = new URL(url)
+    return { base, login: createLogin(base, settings, tokens) }
+  })
+  const failover = createFailover(settings.name, endpoints, now)
+  const slots = createSlots(settings.connections)
+  const { headMs, idleMs } = settings.timeouts
+
+  const ask: AskUpstream = async (what, signal, read) => {
+    const startedAt = performance.now()
+    const report = (outcome: UpstreamCall['outcome']) => {
+      const { kind, method } = what
+      observe?.({ registry: settings.name, kind, method, outcome, ms: performance.now() - startedAt })
+    }
+    try {
+      const value = await failover.run(headMs, signal, async (endpoint, budgetMs) =>
+        read(await exchange(transport, endpoint, what, budgetMs, now, signal)),
+      )
+      report('ok')
+      return value
+    } catch (error) {
+      if (error instanceof UpstreamError) report(error.kind)
+      else if (signal.aborted) report('left')
+      throw error
+    }
+  }
+
+  return {
+    settings,
+    isDown: () => failover.isDown(),
+    headManifest: (repository, reference, signal) => headManifest(ask, repository, reference, signal),
+    getManifest: (repository, reference, signal) => getManifest(ask, idleMs, repository, reference, signal),
+    headBlob: (repository, digest, signal) => headBlob(ask, settings.type, repository, digest, signal),
+    openBlob: (repository, digest, from, signal) => openBlob(ask, slots, repository, digest, from, signal),
+    listTags: (repository, page, signal) => listTags(ask, idleMs, repository, page, signal),
+    listReferrers: (repository, digest, signal) => listReferrers(ask, idleMs, repository, digest, signal),
+    close: () => transport.close(),
+  }
+}

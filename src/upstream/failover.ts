@@ -1,0 +1,80 @@
+import { abandoned, admits, type Breaker, closedBreaker, failed, started } from './breaker.ts'
+import { WebPageError } from './failure.ts'
+import { UpstreamError } from './registry-client.ts'
+
+const defaultCoolDownMs = 5_000
+const maxCoolDownMs = 60_000
+
+/** Several urls of one registry, the ones that do not answer left out for a while. */
+export interface Failover<Endpoint> {
+  /**
+   * Tries the urls in order until one answers; any answer but `down` is the answer. Of `budgetMs` each url has its even
+   * share of what is left. Fails at once when no url may be asked.
+   */
+  run<Value>(
+    budgetMs: number,
+    signal: AbortSignal,
+    attempt: (endpoint: Endpoint, budgetMs: number) => Promise<Value>,
+  ): Promise<Value>
+  isDown(): boolean
+}
+
+export function createFailover<Endpoint>(
+  name: string,
+  endpoints: readonly Endpoint[],
+  now: () => number,
+): Failover<Endpoint> {
+  const guarded = endpoints.map((endpoint) => ({ endpoint, breaker: closedBreaker as Breaker }))
+  let coolUntil = 0
+
+  async function guard<Value>(
+    entry: { breaker: Breaker },
+    signal: AbortSignal,
+    attempt: () => Promise<Value>,
+  ) {
+    entry.breaker = started(entry.breaker)
+    try {
+      const value = await attempt()
+      entry.breaker = closedBreaker
+      return value
+    } catch (error) {
+      entry.breaker = signal.aborted ? abandoned(entry.breaker, now()) : after(entry.breaker, error, now())
+      if (error instanceof UpstreamError && error.kind === 'limited') coolDown(error)
+      throw error
+    }
+  }
+
+  function coolDown({ retryAfterMs = defaultCoolDownMs }: UpstreamError): void {
+    coolUntil = Math.max(coolUntil, now() + Math.min(retryAfterMs, maxCoolDownMs))
+  }
+
+  return {
+    isDown: () => now() < coolUntil || guarded.every(({ breaker }) => !admits(breaker, now())),
+    async run(budgetMs, signal, attempt) {
+      signal.throwIfAborted()
+      const waitMs = coolUntil - now()
+      if (waitMs > 0)
+        throw new UpstreamError('limited', `${name}: limits our requests`, { retryAfterMs: waitMs })
+      let last: unknown = new UpstreamError('down', `${name}: did not answer a moment ago`)
+      const worth = guarded.filter(({ breaker }) => admits(breaker, now()))
+      const endsAt = performance.now() + budgetMs
+      for (const [index, entry] of worth.entries()) {
+        if (!admits(entry.breaker, now())) continue
+        const share = Math.max(1, (endsAt - performance.now()) / (worth.length - index))
+        try {
+          return await guard(entry, signal, () => attempt(entry.endpoint, share))
+        } catch (error) {
+          if (signal.aborted || !(error instanceof UpstreamError) || error.kind !== 'down') throw error
+          last = error
+        }
+      }
+      throw last
+    },
+  }
+}
+
+/** Whatever a registry said, it is up; a web page is not said by a registry. */
+function after(breaker: Breaker, error: unknown, now: number): Breaker {
+  if (!(error instanceof UpstreamError)) return abandoned(breaker, now)
+  return error.kind === 'down' || error instanceof WebPageError ? failed(breaker, now) : closedBreaker
+}

@@ -1,0 +1,22 @@
+import type { Config } from './config/config.ts'
+import type { OpenDoor } from './http/listen.ts'
+import { isPublicMirror, onlyMirrors, type Site } from './projects/project.ts'
+
+/** What somebody who has just started a node needs to know, in three lines. */
+export function welcome(config: Config, doors: readonly OpenDoor[], site: Site): string {
+  const shown = doors.map(({ face, url }) => (face === 'registry' ? url : `${url} (${face})`))
+  const mirrors = [...site.projects.values()].filter(isPublicMirror).map(({ name }) => name)
+  return [
+    `outport listens on ${shown.join(', ')}`,
+    `mirrors ${mirrors.join(', ') || 'nothing'}, keeps it in ${config.data}`,
+    hint(config, doors, site),
+    '',
+  ].join('\n')
+}
+
+function hint(config: Config, doors: readonly OpenDoor[], site: Site): string {
+  const door = doors.find(({ face }) => face === (onlyMirrors(site) ? 'registry' : 'mirror'))
+  const project = site.projects.get(config.mirror.name)
+  if (!door || !project || !isPublicMirror(project)) return 'there is no default mirror for /etc/docker/daemon.json'
+  return `put into /etc/docker/daemon.json: { "registry-mirrors": ["${door.url}"] }`
+}

@@ -1,0 +1,58 @@
+import { access } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Client, digestsIn } from './client.ts'
+import { pullByKubelet } from './cri.ts'
+import type { Machine } from './machine.ts'
+import { paths, toolPath } from './tools.ts'
+
+export interface Containerd {
+  /** Runs ctr; containerd 2's own, whatever the daemon's age. */
+  ctr(...parameters: string[]): Promise<string>
+  /** The Unix socket, seen from outside the machine too. */
+  readonly socket: string
+}
+
+/** containerd 2 (`new`) or 1.6 (`old`), as /etc/containerd/new.toml or old.toml of the machine says. */
+export async function startContainerd(machine: Machine, age: 'old' | 'new'): Promise<Containerd> {
+  const at = (name: string) => join(machine.directory, name)
+  const socket = at('c.sock')
+  await machine.start(
+    toolPath(`containerd (${age})`),
+    [
+      '--config',
+      `/etc/containerd/${age}.toml`,
+      '--root',
+      at('root'),
+      '--state',
+      at('state'),
+      '--address',
+      socket,
+    ],
+    // A ctr that is started before the socket is there backs off for many seconds.
+    { env: { PATH: paths[age] }, ready: () => access(socket) },
+  )
+  return {
+    socket,
+    ctr: (...parameters) => machine.run(toolPath('ctr'), ['--address', socket, ...parameters]),
+  }
+}
+
+/** `ctr images pull --hosts-dir`. */
+export function ctrClient({ ctr }: Containerd): Client {
+  return {
+    async pull(image) {
+      await ctr('images', 'pull', '--hosts-dir', '/etc/containerd/certs.d', image)
+      return digestsIn(await ctr('images', 'ls', `name==${image}`))
+    },
+  }
+}
+
+/** What a kubelet does. */
+export function kubeletClient({ socket, ctr }: Containerd): Client {
+  return {
+    async pull(image) {
+      await pullByKubelet(socket, image)
+      return digestsIn(await ctr('--namespace', 'k8s.io', 'images', 'ls', `name==${image}`))
+    },
+  }
+}

@@ -1,0 +1,278 @@
+import { spawnSync } from 'node:child_process'
+import { chmod, mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
+import { CompiledQuery, sql } from 'kysely'
+import { describe, expect, test } from 'vitest'
+import { type Database, openDatabase } from '../../src/metadata/database.ts'
+import { openMetadata } from '../../src/metadata/open-metadata.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
+import { recordOf } from './support/records.ts'
+
+async function temporaryDatabase() {
+  const directory = await temporaryDirectory()
+  const file = join(directory.path, 'outport.db')
+  const database = await openDatabase({ file, durability: 'full' })
+  return {
+    file,
+    database,
+    async [Symbol.asyncDispose]() {
+      await database.close()
+      await directory[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function insertManifest(database: Database, number: number, mediaType: string | null = 'm') {
+  const { digest, size } = recordOf(number)
+  return database.query
+    .insertInto('manifest')
+    .values({ digest, media_type: mediaType as string, size })
+    .compile()
+}
+
+async function countManifests({ query }: Database): Promise<number> {
+  const { count } = await query
+    .selectFrom('manifest')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .executeTakeFirstOrThrow()
+  return count
+}
+
+describe('groups', () => {
+  test('2,000 writes at once cost a few transactions', async () => {
+    await using opened = await temporaryDatabase()
+    const { database } = opened
+    await Promise.all(
+      Array.from({ length: 2000 }, (_, number) => database.write([insertManifest(database, number)])),
+    )
+
+    expect(await countManifests(database)).toBe(2000)
+    expect(database.commits()).toBeLessThanOrEqual(4)
+  })
+
+  test('a write that fails takes back all of itself and nothing of its neighbours', async () => {
+    await using opened = await temporaryDatabase()
+    const { database } = opened
+    const outcomes = await Promise.allSettled([
+      database.write([insertManifest(database, 1)]),
+      database.write([insertManifest(database, 2), insertManifest(database, 3, null)]),
+      database.write([insertManifest(database, 4)]),
+    ])
+
+    expect(outcomes.map((each) => each.status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    expect(outcomes[1]).toMatchObject({ reason: { code: 'SQLITE_CONSTRAINT_NOTNULL' } })
+    expect(database.commits()).toBe(1)
+    expect(await countManifests(database)).toBe(2)
+  })
+
+  test('when the database is full, what fits is kept and the rest is told so, each for itself', async () => {
+    await using opened = await temporaryDatabase()
+    const { database } = opened
+    await database.write([CompiledQuery.raw('pragma max_page_count = 40')])
+
+    const fat = 'm'.repeat(60_000)
+    const outcomes = await Promise.allSettled([
+      database.write([insertManifest(database, 1)]),
+      database.write([insertManifest(database, 2, fat), insertManifest(database, 3, fat)]),
+      database.write([insertManifest(database, 4)]),
+    ])
+
+    expect(outcomes.map((each) => each.status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    expect(outcomes[1]).toMatchObject({ reason: { code: 'SQLITE_FULL' } })
+    expect(await countManifests(database)).toBe(2)
+  })
+
+  test('the reading side cannot write', async () => {
+    await using opened = await temporaryDatabase()
+    const { query } = opened.database
+    await expect(query.deleteFrom('manifest').execute()).rejects.toMatchObject({ code: 'SQLITE_READONLY' })
+    await expect(query.transaction().execute(async () => {})).rejects.toMatchObject({
+      code: 'SQLITE_READONLY',
+    })
+  })
+})
+
+describe('reading and writing at once', () => {
+  /** Some seconds of work for SQLite. */
+  const countTo = (rows: number) =>
+    sql`with recursive n(i) as (select 1 union all select i + 1 from n where i < ${sql.lit(rows)}) select max(i) from n`
+
+  test('a long scan does not hold up a write', async () => {
+    await using opened = await temporaryDatabase()
+    const { database } = opened
+    const order: string[] = []
+    const scan = countTo(20_000_000)
+      .execute(database.query)
+      .then(() => order.push('scan'))
+    await database.write([insertManifest(database, 1)]).then(() => order.push('write'))
+    await scan
+
+    expect(order).toEqual(['write', 'scan'])
+  })
+
+  test('a long write does not hold up a read', async () => {
+    await using opened = await temporaryDatabase()
+    const { database } = opened
+    const order: string[] = []
+    const many =
+      sql`insert into link select 'r' || i, 'd', 'filled', 0 from (${countToAll(2_000_000)})`.compile(
+        database.query,
+      )
+    const write = database.write([many]).then(() => order.push('write'))
+    expect(await countManifests(database)).toBe(0)
+    order.push('read')
+    await write
+
+    expect(order).toEqual(['read', 'write'])
+  })
+
+  function countToAll(rows: number) {
+    return sql`with recursive n(i) as (select 1 union all select i + 1 from n where i < ${sql.lit(rows)}) select i from n`
+  }
+})
+
+describe('a thread that dies', () => {
+  test('rejects what it was asked, and the next read is answered again', async () => {
+    await using opened = await temporaryDatabase()
+    const { database } = opened
+    // More rows than the thread may hold in memory.
+    const fatal = sql`with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000000)
+      select 'a row with some text in it ' || i as text from n`.execute(database.query)
+    const behind = countManifests(database)
+
+    await expect(fatal).rejects.toMatchObject({ code: 'THREAD_ENDED' })
+    await expect(behind).rejects.toMatchObject({ code: 'THREAD_ENDED' })
+    await database.write([insertManifest(database, 1)])
+    expect(await countManifests(database)).toBe(1)
+  })
+
+  test('in the middle of a write: its callers are told, nothing of it is there, and the next write is kept', async () => {
+    await using opened = await temporaryDatabase()
+    const { database } = opened
+    const fatal =
+      CompiledQuery.raw(`with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000000)
+      insert into link select 'r' || i, 'some digest or other', 'filled', 0 from n returning *`)
+    const lost = database.write([insertManifest(database, 1), fatal])
+
+    await expect(lost).rejects.toMatchObject({ code: 'THREAD_ENDED' })
+    await database.write([insertManifest(database, 2)])
+    expect(await countManifests(database)).toBe(1)
+  })
+})
+
+describe('opening', () => {
+  test('the file and its log are for this user only', async () => {
+    await using opened = await temporaryDatabase()
+    const { database, file } = opened
+    await database.write([insertManifest(database, 1)])
+    for (const each of [file, `${file}-wal`, `${file}-shm`])
+      expect((await stat(each)).mode & 0o777, each).toBe(0o600)
+  })
+
+  test('data of a newer version is refused in one line and stays as it was', async () => {
+    await using directory = await temporaryDirectory()
+    const file = join(directory.path, 'outport.db')
+    await (await openDatabase({ file, durability: 'full' })).close()
+    const newer = new Sqlite(file)
+    newer.exec(`insert into kysely_migration values ('0002-later', '2031-01-01T00:00:00.000Z')`)
+    newer.close()
+    const before = await readFile(file)
+
+    await expect(openMetadata({ file, durability: 'full' })).rejects.toThrow(
+      `the data in ${directory.path} was written by a newer Outport (schema 0002-later, this one knows up to 0001-content)`,
+    )
+    expect(before.equals(await readFile(file))).toBe(true)
+  })
+
+  test('a file that is no database is named and stays as it was', async () => {
+    await using directory = await temporaryDirectory()
+    const file = join(directory.path, 'outport.db')
+    await writeFile(file, 'not a database at all, but long enough to look for a header in it'.repeat(100))
+    const before = await readFile(file)
+
+    await expect(openDatabase({ file, durability: 'full' })).rejects.toThrow(
+      `the database ${file} is damaged (SQLITE_NOTADB)`,
+    )
+    expect(before.equals(await readFile(file))).toBe(true)
+  })
+
+  test('a database that lost its end is named', async () => {
+    await using directory = await temporaryDirectory()
+    const file = join(directory.path, 'outport.db')
+    await (await openDatabase({ file, durability: 'full' })).close()
+    await truncate(file, 5000)
+
+    await expect(openDatabase({ file, durability: 'full' })).rejects.toThrow(
+      `the database ${file} is damaged (SQLITE_CORRUPT`,
+    )
+  })
+
+  test('a folder that is not there is an error that names the file', async () => {
+    await using directory = await temporaryDirectory()
+    const file = join(directory.path, 'missing', 'outport.db')
+    await expect(openDatabase({ file, durability: 'full' })).rejects.toThrow(file)
+  })
+
+  test('a migration that was cut off is done again as a whole', async () => {
+    await using directory = await temporaryDirectory()
+    const file = join(directory.path, 'outport.db')
+    // As after a kill inside the migration's transaction: Kysely's own tables, and nothing of ours.
+    const cut = new Sqlite(file)
+    cut.exec(
+      `create table kysely_migration (name varchar(255) not null primary key, timestamp varchar(255) not null)`,
+    )
+    cut.exec(
+      `create table kysely_migration_lock (id varchar(255) not null primary key, is_locked integer default 0 not null)`,
+    )
+    cut.exec('begin; create table manifest (digest text)')
+    cut.close()
+
+    const database = await openDatabase({ file, durability: 'full' })
+    expect(await countManifests(database)).toBe(0)
+    await database.close()
+  })
+})
+
+test.skipIf(!canMount())(
+  'tmpfs: a full disk rejects writes, keeps what was acknowledged, and heals with space',
+  async () => {
+    await using directory = await temporaryDirectory()
+    const disk = join(directory.path, 'disk')
+    await mkdir(disk)
+    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]).status).toBe(0)
+    try {
+      const metadata = await openMetadata({ file: join(disk, 'outport.db'), durability: 'full' })
+      const ballast = join(disk, 'ballast')
+      await writeFile(ballast, Buffer.alloc(1_000_000))
+      await chmod(ballast, 0o600)
+
+      const kept: number[] = []
+      const failures: unknown[] = []
+      for (let number = 0; failures.length < 3; number++) {
+        await metadata.recordManifest(recordOf(number, 40)).then(
+          () => kept.push(number),
+          (error) => failures.push(error),
+        )
+      }
+      expect(kept.length).toBeGreaterThan(0)
+      const { repository, digest } = recordOf(kept.at(-1) ?? 0)
+      expect(await metadata.links.find(repository, digest)).toBeDefined()
+
+      await truncate(ballast, 0)
+      await metadata.recordManifest(recordOf(1_000_000))
+      await metadata.close()
+
+      const again = await openMetadata({ file: join(disk, 'outport.db'), durability: 'full' })
+      for (const number of kept) expect(await again.manifests.find(recordOf(number).digest)).toBeDefined()
+      expect(await again.manifests.find(recordOf(1_000_000).digest)).toBeDefined()
+      await again.close()
+    } finally {
+      spawnSync('umount', [disk])
+    }
+  },
+)
+
+function canMount(): boolean {
+  return spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
+}

@@ -1,0 +1,350 @@
+import { describe, expect, test } from 'vitest'
+import type { ManifestRecord, Metadata, TagRow } from '../../src/metadata/metadata.ts'
+import { digestOf } from '../../src/oci/digest.ts'
+import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+
+/** One database that can be opened again after `close`. */
+export interface MetadataHome extends AsyncDisposable {
+  open(): Promise<Metadata>
+}
+
+const alpine = parseRepositoryName('docker.io/library/alpine')
+const tool = parseRepositoryName('team/tool')
+const latest = parseTag('latest')
+
+function digest(text: string) {
+  return digestOf(new TextEncoder().encode(text))
+}
+
+function tagRow(values: Partial<TagRow> = {}): TagRow {
+  return {
+    repository: alpine,
+    tag: latest,
+    digest: digest('manifest'),
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    size: 1234,
+    checkedAt: 1_700_000_000_123,
+    ...values,
+  }
+}
+
+function manifestRecord(values: Partial<ManifestRecord> = {}): ManifestRecord {
+  return {
+    repository: alpine,
+    digest: digest('manifest'),
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    size: 527,
+    origin: 'filled',
+    children: [
+      { mediaType: 'config', digest: digest('config'), size: 1470 },
+      { mediaType: 'layer', digest: digest('layer'), size: 3_000_000_000_000 },
+    ],
+    tag: { tag: latest, checkedAt: 1_700_000_000_123 },
+    ...values,
+  }
+}
+
+/** What {@link Metadata} promises, whatever database stands behind it. */
+export function metadataSuite(name: string, create: () => Promise<MetadataHome>): void {
+  describe(name, () => {
+    describe('links', () => {
+      test('a digest is linked in the repository that it was added to, and in no other', async () => {
+        await using home = await create()
+        const metadata = await home.open()
+        const link = { repository: alpine, digest: digest('layer'), origin: 'filled' as const }
+
+        expect(await metadata.links.find(alpine, link.digest)).toBeUndefined()
+        await metadata.links.add([link])
+
+        expect(await metadata.links.find(alpine, link.digest)).toEqual(link)
+        expect(await metadata.links.find(tool, link.digest)).toBeUndefined()
+        expect(await metadata.links.find(alpine, digest('other'))).toBeUndefined()
+      })
+
+      test('a link is found as soon as it is being added', async () => {
+        await using home = await create()
+        const { links } = await home.open()
+        const unread = { repository: alpine, digest: digest('unread'), origin: 'pushed' as const }
+        const missed = { repository: alpine, digest: digest('missed'), origin: 'pushed' as const }
+        await links.find(alpine, missed.digest)
+
+        const added = links.add([unread, missed])
+
+        expect(await links.find(alpine, unread.digest)).toEqual(unread)
+        expect(await links.find(alpine, missed.digest)).toEqual(missed)
+        await added
+      })
+
+      test('an existing link keeps its origin, before and after a restart', async () => {
+        await using home = await create()
+        const link = { repository: alpine, digest: digest('layer'), origin: 'pushed' as const }
+        const first = await home.open()
+        await first.links.add([link])
+        await first.links.add([{ ...link, origin: 'filled' }])
+        expect(await first.links.find(alpine, link.digest)).toEqual(link)
+        await first.close()
+
+        const { links } = await home.open()
+        const again = links.add([{ ...link, origin: 'mounted' }])
+        expect(await links.find(alpine, link.digest)).toEqual(link)
+        await again
+        expect(await links.find(alpine, link.digest)).toEqual(link)
+      })
+
+      test('all links of a call or none', async () => {
+        await using home = await create()
+        const { links } = await home.open()
+        const good = { repository: alpine, digest: digest('good'), origin: 'filled' as const }
+        const bad = { repository: alpine, digest: digest('bad'), origin: null as unknown as 'filled' }
+
+        await expect(links.add([good, bad])).rejects.toThrow()
+
+        expect(await links.find(alpine, good.digest)).toBeUndefined()
+        expect(await links.holders(good.digest)).toEqual([])
+      })
+
+      test('adding nothing is done at once', async () => {
+        await using home = await create()
+        const { links } = await home.open()
+        await links.add([])
+      })
+
+      test('all repositories that hold a digest are told, also when they are many', async () => {
+        await using home = await create()
+        const { links } = await home.open()
+        const repositories = Array.from({ length: 2001 }, (_, index) =>
+          parseRepositoryName(`team/r${1000 + index}`),
+        )
+        await links.add(
+          repositories.map((repository) => ({ repository, digest: digest('config'), origin: 'pushed' })),
+        )
+        await links.add([{ repository: tool, digest: digest('other'), origin: 'pushed' }])
+
+        expect(await links.holders(digest('config'))).toEqual(repositories)
+        expect(await links.holders(digest('nobody'))).toEqual([])
+      })
+    })
+
+    describe('tags', () => {
+      test('a tag reads as it was put last, as soon as it is being put and after a restart', async () => {
+        await using home = await create()
+        const first = await home.open()
+        expect(await first.tags.find(alpine, latest)).toBeUndefined()
+        const rows = [
+          tagRow(),
+          tagRow({ withheld: 'refused' }),
+          tagRow({ digest: digest('moved'), checkedAt: 5 }),
+        ]
+
+        for (const row of rows) {
+          const put = first.tags.put(row)
+          expect(await first.tags.find(alpine, latest)).toEqual(row)
+          await put
+          expect(await first.tags.find(alpine, latest)).toEqual(row)
+        }
+        await first.tags.put(tagRow({ repository: tool, withheld: 'absent' }))
+        await first.close()
+
+        const { tags } = await home.open()
+        expect(await tags.find(alpine, latest)).toEqual(rows.at(-1))
+        expect(await tags.find(tool, latest)).toEqual(tagRow({ repository: tool, withheld: 'absent' }))
+      })
+
+      test('what the caller does with its row afterwards changes nothing', async () => {
+        await using home = await create()
+        const { tags } = await home.open()
+        const row = tagRow()
+        const put = tags.put(row)
+        row.digest = digest('forged')
+        await put
+
+        expect(await tags.find(alpine, latest)).toEqual(tagRow())
+      })
+
+      test('a list is in byte order, of one repository, after a name and within a limit', async () => {
+        await using home = await create()
+        const { tags } = await home.open()
+        const names = ['a', 'B', '_x', '10', '9', 'a.b', 'a-b', 'Z', 'ab']
+        await Promise.all(names.map((name) => tags.put(tagRow({ tag: parseTag(name) }))))
+        await tags.put(tagRow({ repository: tool, tag: parseTag('elsewhere') }))
+
+        expect(await tags.list(alpine, undefined, 100)).toEqual([
+          '10',
+          '9',
+          'B',
+          'Z',
+          '_x',
+          'a',
+          'a-b',
+          'a.b',
+          'ab',
+        ])
+        expect(await tags.list(alpine, 'B', 3)).toEqual(['Z', '_x', 'a'])
+        expect(await tags.list(alpine, 'Bx', 2)).toEqual(['Z', '_x'])
+        expect(await tags.list(alpine, 'ab', 10)).toEqual([])
+        expect(await tags.list(alpine, undefined, 0)).toEqual([])
+      })
+
+      test('a put that fails leaves the tag as it was and fails nobody else', async () => {
+        await using home = await create()
+        const { tags } = await home.open()
+        await tags.put(tagRow())
+        const other = tagRow({ repository: tool })
+
+        const [bad, good] = await Promise.allSettled([
+          tags.put(tagRow({ size: 0.5, checkedAt: 9 })),
+          tags.put(other),
+        ])
+
+        expect([bad.status, good.status]).toEqual(['rejected', 'fulfilled'])
+        expect(await tags.find(alpine, latest)).toEqual(tagRow())
+        expect(await tags.find(tool, latest)).toEqual(other)
+      })
+
+      test('a read never shows less than what was put before it was asked', async () => {
+        await using home = await create()
+        const { tags } = await home.open()
+        const names = ['a', 'b', 'c', 'd'].map(parseTag)
+        const put = new Map<string, number>()
+        const running: Promise<void>[] = []
+
+        for (let turn = 0; turn < 1000; turn++) {
+          const tag = names[((turn * 7919) % 13) % names.length] ?? latest
+          if (turn % 3 === 0) {
+            put.set(tag, turn)
+            running.push(tags.put(tagRow({ tag, checkedAt: turn })))
+          }
+          const atLeast = put.get(tag) ?? 0
+          const read = tags.find(alpine, tag).then((row) => {
+            expect(row?.checkedAt ?? 0).toBeGreaterThanOrEqual(atLeast)
+          })
+          if (turn % 5 === 0) await read
+          else running.push(read)
+        }
+        await Promise.all(running)
+
+        for (const tag of names) expect((await tags.find(alpine, tag))?.checkedAt).toBe(put.get(tag))
+      })
+    })
+
+    describe('manifests', () => {
+      test('a record is there as a whole: manifest, children, link and tag', async () => {
+        await using home = await create()
+        const first = await home.open()
+        expect(await first.manifests.find(digest('manifest'))).toBeUndefined()
+
+        const recorded = first.recordManifest(manifestRecord())
+        expect(await first.manifests.find(digest('manifest'))).toEqual({
+          mediaType: manifestRecord().mediaType,
+          size: 527,
+        })
+        expect(await first.links.find(alpine, digest('manifest'))).toMatchObject({ origin: 'filled' })
+        expect(await first.tags.find(alpine, latest)).toMatchObject({ digest: digest('manifest') })
+        await recorded
+        await first.close()
+
+        const { manifests, links, tags } = await home.open()
+        expect(await manifests.find(digest('manifest'))).toEqual({
+          mediaType: manifestRecord().mediaType,
+          size: 527,
+        })
+        expect(await manifests.statedSize(alpine, digest('config'))).toBe(1470)
+        expect(await manifests.statedSize(alpine, digest('layer'))).toBe(3_000_000_000_000)
+        expect(await links.find(alpine, digest('manifest'))).toEqual({
+          repository: alpine,
+          digest: digest('manifest'),
+          origin: 'filled',
+        })
+        expect(await tags.find(alpine, latest)).toEqual(
+          tagRow({ mediaType: manifestRecord().mediaType, size: 527 }),
+        )
+      })
+
+      test('a record that cannot be kept leaves nothing', async () => {
+        await using home = await create()
+        const { manifests, links, tags, recordManifest } = await home.open()
+        const children = [
+          ...manifestRecord().children,
+          { mediaType: 'layer', digest: digest('bad'), size: 0.5 },
+        ]
+
+        await expect(recordManifest(manifestRecord({ children }))).rejects.toThrow()
+
+        expect(await manifests.find(digest('manifest'))).toBeUndefined()
+        expect(await links.find(alpine, digest('manifest'))).toBeUndefined()
+        expect(await tags.find(alpine, latest)).toBeUndefined()
+        await links.add([{ repository: alpine, digest: digest('manifest'), origin: 'pushed' }])
+        expect(await manifests.statedSize(alpine, digest('config'))).toBeUndefined()
+      })
+
+      test('recording again changes neither media type nor origin, and brings a withheld tag back', async () => {
+        await using home = await create()
+        const { manifests, links, tags, recordManifest } = await home.open()
+        await recordManifest(manifestRecord({ origin: 'pushed' }))
+        await tags.put(tagRow({ withheld: 'absent' }))
+
+        await recordManifest(manifestRecord({ mediaType: 'text/html' }))
+
+        expect(await manifests.find(digest('manifest'))).toMatchObject({
+          mediaType: manifestRecord().mediaType,
+        })
+        expect(await links.find(alpine, digest('manifest'))).toMatchObject({ origin: 'pushed' })
+        expect(await tags.find(alpine, latest)).not.toHaveProperty('withheld')
+      })
+
+      test('no tag, no children, the same child twice', async () => {
+        await using home = await create()
+        const { manifests, tags, recordManifest } = await home.open()
+        const layer = { mediaType: 'layer', digest: digest('twice'), size: 7 }
+
+        await recordManifest(manifestRecord({ tag: undefined, children: [layer, layer] }))
+        await recordManifest(manifestRecord({ tag: undefined, digest: digest('empty'), children: [] }))
+
+        expect(await manifests.statedSize(alpine, layer.digest)).toBe(7)
+        expect(await tags.list(alpine, undefined, 10)).toEqual([])
+      })
+
+      test('a stated size is told only to a repository that holds a manifest stating it', async () => {
+        await using home = await create()
+        const { manifests, links, recordManifest } = await home.open()
+        await recordManifest(manifestRecord())
+        expect(await manifests.statedSize(tool, digest('layer'))).toBeUndefined()
+
+        await links.add([{ repository: tool, digest: digest('layer'), origin: 'mounted' }])
+        expect(await manifests.statedSize(tool, digest('layer'))).toBeUndefined()
+
+        await links.add([{ repository: tool, digest: digest('manifest'), origin: 'mounted' }])
+        expect(await manifests.statedSize(tool, digest('layer'))).toBe(3_000_000_000_000)
+      })
+
+      test('an index of 40,000 children is one record', async () => {
+        await using home = await create()
+        const { manifests, recordManifest } = await home.open()
+        const children = Array.from({ length: 40_000 }, (_, size) => ({
+          mediaType: 'm',
+          digest: digest(`${size}`),
+          size,
+        }))
+
+        await recordManifest(manifestRecord({ children }))
+
+        expect(await manifests.statedSize(alpine, digest('0'))).toBe(0)
+        expect(await manifests.statedSize(alpine, digest('39999'))).toBe(39_999)
+      })
+    })
+
+    test('closing keeps what is under way and refuses what comes after', async () => {
+      await using home = await create()
+      const first = await home.open()
+      const puts = Array.from({ length: 50 }, (_, index) =>
+        first.tags.put(tagRow({ tag: parseTag(`t${index}`) })),
+      )
+      await Promise.all([...puts, first.close(), first.close()])
+
+      await expect(first.tags.put(tagRow())).rejects.toThrow(/closed/)
+      const { tags } = await home.open()
+      expect(await tags.list(alpine, undefined, 100)).toHaveLength(50)
+      expect(await tags.find(alpine, latest)).toBeUndefined()
+    })
+  })
+}

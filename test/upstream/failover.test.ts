@@ -1,0 +1,201 @@
+import { describe, expect, test } from 'vitest'
+import { openMs } from '../../src/upstream/breaker.ts'
+import type { UpstreamCall } from '../../src/upstream/client.ts'
+import {
+  closedPort,
+  failureOf,
+  type Handler,
+  manifestDigest,
+  never,
+  repository,
+  sendManifest,
+  settingsFor,
+  startClient,
+  startServer,
+  tag,
+} from './server.ts'
+
+const good: Handler = (_, response) => sendManifest(response)
+const broken: Handler = (_, response) => response.writeHead(500).end()
+
+describe('several urls', () => {
+  test('are tried in order', async () => {
+    await using first = await startServer(good)
+    await using second = await startServer(good)
+    await using client = startClient(settingsFor([first.url, second.url]))
+
+    await client.getManifest(repository, tag, never())
+
+    expect([first.requests.length, second.requests.length]).toEqual([1, 0])
+  })
+
+  test.each<[string, Handler]>([
+    ['answers 500', broken],
+    ['breaks off in the middle', (_, response) => response.writeHead(200, { 'content-length': 99 }).end('{')],
+    ['never answers', () => {}],
+  ])('give way to the next when the first %s', async (_, handler) => {
+    await using first = await startServer(handler)
+    await using second = await startServer(good)
+    await using client = startClient(
+      settingsFor([first.url, second.url], { timeouts: { headMs: 400, idleMs: 400 } }),
+    )
+
+    expect((await client.getManifest(repository, tag, never())).digest).toBe(manifestDigest)
+  })
+
+  test.each([404, 401, 403, 429])('do not give way when the first answers %i', async (status) => {
+    await using first = await startServer((_, response) => response.writeHead(status).end())
+    await using second = await startServer(good)
+    await using client = startClient(settingsFor([first.url, second.url]))
+
+    await failureOf(client.getManifest(repository, tag, never()))
+
+    expect(second.requests).toHaveLength(0)
+  })
+
+  test('are down only when each of them is', async () => {
+    const dead = `http://127.0.0.1:${await closedPort()}`
+    await using second = await startServer(good)
+    await using client = startClient(settingsFor([dead, second.url]))
+
+    for (let times = 0; times < 3; times++) await client.getManifest(repository, tag, never())
+
+    expect(client.isDown()).toBe(false)
+    expect(second.requests).toHaveLength(3)
+  })
+})
+
+describe('an upstream that fails', () => {
+  test('is left alone after two failures, and asked by one when it may be back', async () => {
+    let clock = 0
+    let handler = broken
+    await using upstream = await startServer((request, response) => handler(request, response))
+    await using client = startClient(settingsFor(upstream.url), { now: () => clock })
+    const pull = () => client.getManifest(repository, tag, never())
+
+    expect(client.isDown()).toBe(false)
+    await failureOf(pull())
+    await failureOf(pull())
+    expect(client.isDown()).toBe(true)
+    expect((await failureOf(pull())).kind).toBe('down')
+    expect(upstream.requests).toHaveLength(2)
+
+    clock += openMs
+    expect(client.isDown()).toBe(false)
+    const probing = Promise.withResolvers<void>()
+    const answer = Promise.withResolvers<void>()
+    handler = async (_, response) => {
+      probing.resolve()
+      await answer.promise
+      sendManifest(response)
+    }
+    const probe = pull()
+    await probing.promise
+    expect((await failureOf(pull())).kind).toBe('down')
+    answer.resolve()
+    await probe
+    expect(upstream.requests).toHaveLength(3)
+
+    await Promise.all([pull(), pull()])
+    expect(client.isDown()).toBe(false)
+  })
+
+  test('that refuses connections is down', async () => {
+    await using client = startClient(settingsFor(`http://127.0.0.1:${await closedPort()}`))
+
+    const failure = await failureOf(client.getManifest(repository, tag, never()))
+    await failureOf(client.headManifest(repository, tag, never()))
+
+    expect(failure.kind).toBe('down')
+    expect(failure.message).toContain('connection refused')
+    expect(client.isDown()).toBe(true)
+  })
+
+  test('is up whatever it says about content', async () => {
+    await using upstream = await startServer((_, response) => response.writeHead(404).end())
+    await using client = startClient(settingsFor(upstream.url))
+
+    for (let times = 0; times < 5; times++) await failureOf(client.getManifest(repository, tag, never()))
+
+    expect(client.isDown()).toBe(false)
+  })
+
+  test('is down behind a captive portal', async () => {
+    await using portal = await startServer((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<html>')
+    })
+    await using client = startClient(settingsFor(portal.url))
+
+    const failures = [
+      await failureOf(client.getManifest(repository, tag, never())),
+      await failureOf(client.getManifest(repository, tag, never())),
+      await failureOf(client.getManifest(repository, tag, never())),
+    ]
+
+    expect(failures.map(({ kind }) => kind)).toEqual(['lying', 'lying', 'down'])
+    expect(client.isDown()).toBe(true)
+  })
+
+  test('is not counted as failing when its callers leave', async () => {
+    let asked = Promise.withResolvers<void>()
+    await using upstream = await startServer(() => asked.resolve())
+    await using client = startClient(settingsFor(upstream.url))
+
+    for (let times = 0; times < 3; times++) {
+      const caller = new AbortController()
+      const reason = new Error('gone')
+      asked = Promise.withResolvers()
+      const left = failureOf(client.getManifest(repository, tag, caller.signal))
+      await asked.promise
+      caller.abort(reason)
+      expect(await left).toBe(reason)
+    }
+
+    expect(client.isDown()).toBe(false)
+  })
+})
+
+describe('429', () => {
+  test.each<[string | undefined, number]>([
+    [undefined, 5_000],
+    ['7', 7_000],
+    ['21600', 60_000],
+  ])('with Retry-After %j holds all requests back for %i ms', async (header, coolDownMs) => {
+    let clock = Date.now()
+    await using upstream = await startServer((_, response) => {
+      if (header) response.setHeader('retry-after', header)
+      response.writeHead(429).end()
+    })
+    await using client = startClient(settingsFor(upstream.url), { now: () => clock })
+
+    await failureOf(client.getManifest(repository, tag, never()))
+    clock += 1_000
+    const held = await failureOf(client.headManifest(repository, tag, never()))
+
+    expect(held).toMatchObject({ kind: 'limited', retryAfterMs: coolDownMs - 1_000 })
+    expect(client.isDown()).toBe(true)
+    expect(upstream.requests).toHaveLength(1)
+
+    clock += coolDownMs
+    expect(client.isDown()).toBe(false)
+    await failureOf(client.headManifest(repository, tag, never()))
+    expect(upstream.requests).toHaveLength(2)
+  })
+})
+
+test('each call is reported once, with its outcome', async () => {
+  const calls: UpstreamCall[] = []
+  await using upstream = await startServer((request, response) => {
+    if (request.method === 'HEAD') response.writeHead(404).end()
+    else sendManifest(response)
+  })
+  await using client = startClient(settingsFor(upstream.url), { observe: (call) => calls.push(call) })
+
+  await client.getManifest(repository, tag, never())
+  await failureOf(client.headManifest(repository, tag, never()))
+
+  expect(calls.map(({ ms, ...call }) => call)).toEqual([
+    { registry: 'upstream', kind: 'manifest', method: 'GET', outcome: 'ok' },
+    { registry: 'upstream', kind: 'manifest', method: 'HEAD', outcome: 'absent' },
+  ])
+})
