@@ -37,7 +37,11 @@ policy
 try {
   await program.parseAsync()
 } catch (error) {
-  process.stderr.write(`${linesOf(error).map((line) => `outport: ${line}`).join('\n')}\n`)
+  process.stderr.write(
+    `${linesOf(error)
+      .map((line) => `outport: ${line}`)
+      .join('\n')}\n`,
+  )
   process.exitCode = 1
 }
 

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 /** Every number that this program counts, by name. */
 export type Metrics = ReturnType<typeof createMetrics>
@@ -14,7 +14,7 @@ export function createMetrics() {
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
   let observed: readonly ObservedRegistry[] = []
-  const gauge = (name: string, help: string, valueOf: (each: ObservedRegistry) => boolean) =>
+  const gauge = (name: string, help: string, holds: (each: ObservedRegistry) => boolean) =>
     new Gauge({
       name,
       help,
@@ -22,7 +22,7 @@ export function createMetrics() {
       registers,
       collect() {
         this.reset()
-        for (const each of observed) this.set({ registry: each.name }, valueOf(each) ? 1 : 0)
+        for (const each of observed) this.set({ registry: each.name }, holds(each) ? 1 : 0)
       },
     })
   gauge('outport_upstream_down', '1 while a registry is known not to answer.', (each) => each.isDown())
@@ -76,7 +76,11 @@ export function createMetrics() {
       registers,
     }),
     fills: new Gauge({ name: 'outport_fills', help: 'Blobs on their way from a registry.', registers }),
-    fillFailures: new Counter({ name: 'outport_fill_failures_total', help: 'Fills that ended without their blob.', registers }),
+    fillFailures: new Counter({
+      name: 'outport_fill_failures_total',
+      help: 'Fills that ended without their blob.',
+      registers,
+    }),
     requestSeconds: new Histogram({
       name: 'outport_request_seconds',
       help: 'Time from a request to the last byte of its answer.',

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { BlobStore } from './blobs/blob-store.ts'
 import { createFsBlobStore } from './blobs/fs.ts'
 import type { Config } from './config/config.ts'
 import { prepareDataDirectory } from './coordination/data-directory.ts'
@@ -11,6 +12,7 @@ import { type Certificates, loadCertificates } from './http/certificates.ts'
 import type { Face } from './http/context.ts'
 import { listen, type OpenDoor } from './http/listen.ts'
 import type { Logger } from './log.ts'
+import type { Metadata } from './metadata/metadata.ts'
 import { openMetadata } from './metadata/open-metadata.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { RegistryError } from './oci/error.ts'
@@ -21,7 +23,7 @@ import { createBlobHandler } from './registry/blobs.ts'
 import { createReferrersHandler, createTagsHandler } from './registry/listings.ts'
 import { createManifestHandler } from './registry/manifests.ts'
 import { createPages } from './registry/pages.ts'
-import { createRegistryRoutes } from './registry/routes.ts'
+import { createRegistryRoutes, type RegistryHandlers } from './registry/routes.ts'
 import { createBlobResolver } from './resolve/blobs.ts'
 import { createRegistryClients, type RegistryClients } from './resolve/clients.ts'
 import { createKeep } from './resolve/keep.ts'
@@ -53,74 +55,38 @@ export interface Server extends AsyncDisposable {
   drain(signal: AbortSignal): Promise<void>
 }
 
-/** Chooses the adapters and joins the parts. @throws in one line what of the environment does not allow it to run */
-export async function createServer({ config, log, version, site: first }: ServerOptions): Promise<Server> {
-  await using owned = new AsyncDisposableStack()
-  const state = { site: first, draining: false }
-  const metrics = createMetrics()
-  const lifetime = new AbortController()
+/** What changes while a node runs. */
+interface NodeState {
+  site: Site
+  draining: boolean
+}
 
-  const data = await prepareDataDirectory(config.data)
-  owned.use(await lockDataDirectory(config.data))
-  const metadata = await openMetadata({ file: data.database, durability: config.durability })
-  owned.defer(() => metadata.close())
-  const blobs = createFsBlobStore({ directory: data.blobs, drafts: data.uploads, durability: config.durability })
+/** Chooses the adapters and joins the parts. @throws in one line what of the environment does not allow it to run */
+export async function createServer(options: ServerOptions): Promise<Server> {
+  const { config, log, site } = options
+  await using owned = new AsyncDisposableStack()
+  const state: NodeState = { site, draining: false }
+  const metrics = createMetrics()
+  const stores = await openStores(config, owned)
+  const certificates = config.tls.length > 0 ? await loadCertificates(config.tls) : undefined
 
   const via = `outport-${randomBytes(6).toString('hex')}`
-  const onCall = observerOf(metrics, log)
-  const clients = owned.use(
-    createRegistryClients(
-      (settings) => createRegistryClient({ settings, version, via, proxy: config.proxy, observe: onCall }),
-      (err) => log.warn({ err }, 'closing a registry client failed'),
-    ),
-  )
-  owned.defer(() => lifetime.abort(new Error('the node is stopping')))
-  const fills = owned.use(
-    createFills({
-      directory: data.fills,
-      blobs,
-      links: metadata.links,
-      sync: config.durability === 'full',
-      metrics,
-      onError: (err, digest) => log.warn({ err, digest }, 'fill failed'),
-    }),
-  )
+  const clients = owned.use(openClients(options, via, metrics))
+  const follow = (next: Site) => {
+    state.site = next
+    clients.follow(next.registries.values())
+    metrics.followRegistries(clients.all().map(({ settings, isDown }) => ({ ...settings, isDown })))
+  }
+  follow(site)
 
-  const onUnkept = (err: unknown) => log.error({ err }, 'could not keep what was fetched')
-  const local = createLocalSource({ metadata, blobs, memoryBytes: first.cache.memory })
-  const keep = createKeep({ blobs, metadata, onError: onUnkept })
-  const parts = { metadata, local, keep, lifetime: lifetime.signal, onError: onUnkept }
-  const ownerOf = (repository: RepositoryName) => ownerIn(state.site, repository)
-  const sender = createBlobSender(createBufferPool(bufferBytes), (err) => log.warn({ err }, 'body broken off'))
-  const resolved = (target: Target) => resolvedIn(clients, target)
-  const listings = createListings(parts)
-  const registry = createRegistryRoutes({
-    site: () => state.site,
-    mirror: config.mirror.name,
-    via,
-    handlers: {
-      manifest: createManifestHandler(createManifestResolver(parts), resolved),
-      blob: createBlobHandler(createBlobResolver({ ...parts, fills, ownerOf }), sender, resolved),
-      tags: createTagsHandler(listings, resolved),
-      referrers: createReferrersHandler(listings, resolved),
-    },
-  })
+  const handlers = createHandlers(options, state, { stores, clients, metrics }, owned)
+  const registry = createRegistryRoutes({ site: () => state.site, mirror: config.mirror.name, via, handlers })
   const pages = createPages({
     metrics,
     notReady: () => (state.draining ? 'the node is stopping' : undefined),
     degraded: () => downOf(clients).map((name) => `registry ${name} does not answer`),
     openMetrics: () => config.metricsListen === undefined && onlyMirrors(state.site),
   })
-
-  const server = {
-    follow(site: Site) {
-      state.site = site
-      clients.follow(site.registries.values())
-      metrics.followRegistries(clients.all().map(({ settings, isDown }) => ({ ...settings, isDown })))
-    },
-  }
-  server.follow(first)
-  const certificates = config.tls.length > 0 ? await loadCertificates(config.tls) : undefined
   const apps: Apps = {
     doors: createHttpApp({ log, metrics, registry, pages }),
     metrics: createHttpApp({ log, metrics, registry: noRegistry, pages }),
@@ -129,8 +95,8 @@ export async function createServer({ config, log, version, site: first }: Server
 
   const held = owned.move()
   return {
-    ...server,
     doors,
+    follow,
     async reloadCertificates() {
       await certificates?.reload()
     },
@@ -139,6 +105,80 @@ export async function createServer({ config, log, version, site: first }: Server
       await Promise.all(doors.map((door) => door.close(signal)))
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+interface Stores {
+  metadata: Metadata
+  blobs: BlobStore
+  /** Folder of the growing files. */
+  fills: string
+}
+
+async function openStores(
+  { data: folder, durability }: Config,
+  owned: AsyncDisposableStack,
+): Promise<Stores> {
+  const data = await prepareDataDirectory(folder)
+  owned.use(await lockDataDirectory(folder))
+  const metadata = await openMetadata({ file: data.database, durability })
+  owned.defer(() => metadata.close())
+  const blobs = createFsBlobStore({ directory: data.blobs, drafts: data.uploads, durability })
+  return { metadata, blobs, fills: data.fills }
+}
+
+function openClients(
+  { config, log, version }: ServerOptions,
+  via: string,
+  metrics: Metrics,
+): RegistryClients {
+  const observe = observerOf(metrics, log)
+  return createRegistryClients(
+    (settings) => createRegistryClient({ settings, version, via, proxy: config.proxy, observe }),
+    (err) => log.warn({ err }, 'closing a registry client failed'),
+  )
+}
+
+interface Parts {
+  stores: Stores
+  clients: RegistryClients
+  metrics: Metrics
+}
+
+function createHandlers(
+  { config, log, site }: ServerOptions,
+  state: NodeState,
+  { stores, clients, metrics }: Parts,
+  owned: AsyncDisposableStack,
+): RegistryHandlers {
+  const { metadata, blobs } = stores
+  const lifetime = new AbortController()
+  owned.defer(() => lifetime.abort(new Error('the node is stopping')))
+  const fills = owned.use(
+    createFills({
+      directory: stores.fills,
+      blobs,
+      links: metadata.links,
+      sync: config.durability === 'full',
+      metrics,
+      onError: (err, digest) => log.warn({ err, digest }, 'fill failed'),
+    }),
+  )
+  const onError = (err: unknown) => log.error({ err }, 'could not keep what was fetched')
+  const local = createLocalSource({ metadata, blobs, memoryBytes: site.cache.memory })
+  const keep = createKeep({ blobs, metadata, onError })
+  const shared = { metadata, local, keep, lifetime: lifetime.signal, onError }
+  const ownerOf = (repository: RepositoryName) => ownerIn(state.site, repository)
+  const sender = createBlobSender(createBufferPool(bufferBytes), (err) =>
+    log.warn({ err }, 'body broken off'),
+  )
+  const resolved = (target: Target) => resolvedIn(clients, target)
+  const listings = createListings(shared)
+  return {
+    manifest: createManifestHandler(createManifestResolver(shared), resolved),
+    blob: createBlobHandler(createBlobResolver({ ...shared, fills, ownerOf }), sender, resolved),
+    tags: createTagsHandler(listings, resolved),
+    referrers: createReferrersHandler(listings, resolved),
   }
 }
 
@@ -157,7 +197,11 @@ async function openDoors(
   const wanted = [
     ...config.listen.map((listener) => ({ ...listener, face: 'registry' as Face, app: apps.doors })),
     ...mirrors.map((listener) => ({ ...listener, face: 'mirror' as Face, app: apps.doors })),
-    ...(config.metricsListen ?? []).map((listener) => ({ ...listener, face: 'metrics' as Face, app: apps.metrics })),
+    ...(config.metricsListen ?? []).map((listener) => ({
+      ...listener,
+      face: 'metrics' as Face,
+      app: apps.metrics,
+    })),
   ]
   const doors: OpenDoor[] = []
   for (const each of wanted) {
@@ -185,7 +229,9 @@ function resolvedIn(clients: RegistryClients, { project, repository, upstream }:
 function ownerIn(site: Site, repository: RepositoryName): { public: boolean; registry?: string } | undefined {
   const slash = repository.indexOf('/')
   const project = site.projects.get(repository.slice(0, slash))
-  return project && { public: isPublic(project, repository.slice(slash + 1)), registry: project.proxy?.registry }
+  return (
+    project && { public: isPublic(project, repository.slice(slash + 1)), registry: project.proxy?.registry }
+  )
 }
 
 function downOf(clients: RegistryClients): string[] {

@@ -17,6 +17,7 @@ export function welcome(config: Config, doors: readonly OpenDoor[], site: Site):
 function hint(config: Config, doors: readonly OpenDoor[], site: Site): string {
   const door = doors.find(({ face }) => face === (onlyMirrors(site) ? 'registry' : 'mirror'))
   const project = site.projects.get(config.mirror.name)
-  if (!door || !project || !isPublicMirror(project)) return 'there is no default mirror for /etc/docker/daemon.json'
+  if (!door || !project || !isPublicMirror(project))
+    return 'there is no default mirror for /etc/docker/daemon.json'
   return `put into /etc/docker/daemon.json: { "registry-mirrors": ["${door.url}"] }`
 }

@@ -127,7 +127,9 @@ async function follow(
       if (!accepted || !isPassing(error)) throw error
       fruitless = frontier.offset > before ? 0 : fruitless + 1
       if (fruitless >= maxFruitless) throw error
-      await sleep(Math.max(backoffMs[fruitless] ?? 0, Math.min(error.retryAfterMs ?? 0, 10_000)), undefined, { signal })
+      await sleep(Math.max(backoffMs[fruitless] ?? 0, Math.min(error.retryAfterMs ?? 0, 10_000)), undefined, {
+        signal,
+      })
     }
   }
 }
@@ -153,7 +155,10 @@ async function discardPart({ part, extents }: FillOptions): Promise<void> {
 function agreedSize(stated: number | undefined, stream: BlobStream): number | undefined {
   if (stated !== undefined && stream.size !== undefined && stated !== stream.size) {
     stream.body.destroy()
-    throw new UpstreamError('lying', `upstream says the blob has ${stream.size} bytes, its manifest says ${stated}`)
+    throw new UpstreamError(
+      'lying',
+      `upstream says the blob has ${stream.size} bytes, its manifest says ${stated}`,
+    )
   }
   return stated ?? stream.size
 }

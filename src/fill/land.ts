@@ -94,7 +94,12 @@ function createWriter({ handle, frontier, onLanded }: Landing) {
   }
 }
 
-async function writeFully(handle: FileHandle, batch: Buffer[], count: number, position: number): Promise<void> {
+async function writeFully(
+  handle: FileHandle,
+  batch: Buffer[],
+  count: number,
+  position: number,
+): Promise<void> {
   const { bytesWritten } = await handle.writev(batch, position)
   if (bytesWritten < count) {
     const rest = Buffer.concat(batch).subarray(bytesWritten)

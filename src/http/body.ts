@@ -22,7 +22,12 @@ export interface BlobSender {
    * Answers with an open blob on the raw socket, and closes it. Settles when the last byte is handed over or the client
    * is gone. A body that cannot be completed ends in a destroyed socket, never in a short or wrong one.
    */
-  send(outgoing: ServerResponse, blob: OpenBlob, response: BlobResponse, signal: AbortSignal): Promise<Response>
+  send(
+    outgoing: ServerResponse,
+    blob: OpenBlob,
+    response: BlobResponse,
+    signal: AbortSignal,
+  ): Promise<Response>
 }
 
 /**
@@ -88,7 +93,10 @@ function multipart(ranges: readonly ByteRange[], size: number, type: string): Pa
       `${index === 0 ? '' : '\r\n'}--${boundary}\r\ncontent-type: ${type}\r\ncontent-range: ${contentRangeOf(range, size)}\r\n\r\n`,
   )
   const tail = `\r\n--${boundary}--\r\n`
-  const length = ranges.reduce((sum, { start, end }) => sum + end - start, heads.join('').length + tail.length)
+  const length = ranges.reduce(
+    (sum, { start, end }) => sum + end - start,
+    heads.join('').length + tail.length,
+  )
   return {
     status: 206,
     headers: { 'content-type': `multipart/byteranges; boundary=${boundary}`, 'content-length': length },
@@ -108,7 +116,8 @@ async function sendRange(
   const file = blob.kind === 'file' ? blob.handle : blob.growing.handle
   let pace: BufferSize = 'small'
   for (let position = start; position < end; ) {
-    const readable = blob.kind === 'file' ? end : Math.min(end, await blob.growing.readableFrom(position, signal))
+    const readable =
+      blob.kind === 'file' ? end : Math.min(end, await blob.growing.readableFrom(position, signal))
     const buffer = await pool.lend(pace)
     try {
       const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, readable - position), position)
@@ -139,7 +148,10 @@ function write(outgoing: ServerResponse, bytes: Uint8Array, signal: AbortSignal)
     function settle(error?: unknown): void {
       clearInterval(watch)
       signal.removeEventListener('abort', leave)
-      if (!error) return resolve()
+      if (!error) {
+        resolve()
+        return
+      }
       // Before the buffer is lent to somebody else: a socket that lives might still send from it.
       outgoing.destroy()
       reject(error)

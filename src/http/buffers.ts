@@ -27,7 +27,8 @@ export function createBufferPool(maxBytes: number): BufferPool {
   return {
     async lend(size) {
       // Large ones are a favour: when they do not fit, a small one will do.
-      const taken = (waiters.length === 0 ? take(size) : undefined) ?? (size === 'large' ? take('small') : undefined)
+      const taken =
+        (waiters.length === 0 ? take(size) : undefined) ?? (size === 'large' ? take('small') : undefined)
       return taken ?? new Promise((resolve) => waiters.push({ size: 'small', resolve }))
     },
     giveBack(buffer) {

@@ -84,7 +84,8 @@ function listenerFor({ app, face }: Pick<ListenOptions, 'app' | 'face'>): Reques
 /** What node-server could not make a Request of: a bad Host, a backslash in the path, a method that fetch forbids. */
 function unparsed(error: unknown): RegistryError {
   const name = error instanceof Error ? error.name : ''
-  if (name === 'RequestError') return new RegistryError('NAME_INVALID', { message: 'the request cannot be understood' })
+  if (name === 'RequestError')
+    return new RegistryError('NAME_INVALID', { message: 'the request cannot be understood' })
   return name === 'TypeError' ? new RegistryError('UNSUPPORTED') : registryErrorOf(error)
 }
 
@@ -94,7 +95,8 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     socket.destroy()
     return
   }
-  const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
+  const status =
+    error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
 }
 

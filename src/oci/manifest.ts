@@ -52,12 +52,14 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
   const mediaType = mediaTypeOf(body, contentType?.split(';')[0]?.trim())
   const kind = kinds[mediaType]
   if (!kind) throw invalid(`media type ${mediaType} is not supported`)
-  if (kind === 'index' && ('layers' in body || 'config' in body)) throw invalid('an index with layers is ambiguous')
+  if (kind === 'index' && ('layers' in body || 'config' in body))
+    throw invalid('an index with layers is ambiguous')
   if (kind === 'image' && 'manifests' in body) throw invalid('an image manifest with manifests is ambiguous')
 
   const manifests = kind === 'index' ? descriptorsOf(body.manifests, 'manifests').map(plain) : []
   const config = kind === 'image' ? descriptorOf(body.config, 'config') : undefined
-  const layers = kind === 'image' ? descriptorsOf(body.layers, 'layers').filter((layer) => !layer.foreign) : []
+  const layers =
+    kind === 'image' ? descriptorsOf(body.layers, 'layers').filter((layer) => !layer.foreign) : []
   const artifactType = typeof body.artifactType === 'string' ? body.artifactType : config?.mediaType
   return {
     mediaType,
@@ -106,7 +108,8 @@ function descriptorOf(value: unknown, field: string): Descriptor & { foreign: bo
   if (!isObject(value)) throw invalid(`${field} is not a descriptor`)
   const { mediaType, digest, size } = value
   if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(`${field}.digest is not a digest`)
-  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw invalid(`${field}.size is not a size`)
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
+    throw invalid(`${field}.size is not a size`)
   return {
     mediaType: typeof mediaType === 'string' ? mediaType : 'application/octet-stream',
     digest,

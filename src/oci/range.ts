@@ -18,7 +18,8 @@ export function parseRange(header: string | undefined, size: number): ByteRange[
   const match = header === undefined ? null : /^bytes=(.*)$/i.exec(header.trim())
   if (!match) return undefined
   const specs = (match[1] ?? '').split(',').map((spec) => /^(\d*)-(\d*)$/.exec(spec.trim()))
-  if (specs.length > maxRanges || specs.some((spec) => !spec || (spec[1] === '' && spec[2] === ''))) return undefined
+  if (specs.length > maxRanges || specs.some((spec) => !spec || (spec[1] === '' && spec[2] === '')))
+    return undefined
 
   const ranges: ByteRange[] = []
   for (const spec of specs) {
@@ -30,7 +31,8 @@ export function parseRange(header: string | undefined, size: number): ByteRange[
         : { start: Number(first), end: last === '' ? size : Math.min(size, Number(last) + 1) }
     if (range.start < range.end) ranges.push(range)
   }
-  if (ranges.length === 0) throw new RegistryError('RANGE_INVALID', { headers: { 'content-range': `bytes */${size}` } })
+  if (ranges.length === 0)
+    throw new RegistryError('RANGE_INVALID', { headers: { 'content-range': `bytes */${size}` } })
   return ranges
 }
 

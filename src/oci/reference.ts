@@ -27,7 +27,8 @@ export function isNameComponent(text: string): boolean {
 
 /** @throws RegistryError `NAME_INVALID` */
 export function parseRepositoryName(text: string): RepositoryName {
-  if (!isRepositoryName(text)) throw new RegistryError('NAME_INVALID', { detail: { name: text.slice(0, 300) } })
+  if (!isRepositoryName(text))
+    throw new RegistryError('NAME_INVALID', { detail: { name: text.slice(0, 300) } })
   return text
 }
 
@@ -44,7 +45,9 @@ export function parseTag(text: string): Tag {
 /** A tag can hold no colon, so a colon means a digest. @throws RegistryError `DIGEST_INVALID` or `TAG_INVALID` */
 export function parseReference(text: string): Reference {
   if (isDigest(text)) return { kind: 'digest', digest: text }
-  return text.includes(':') ? { kind: 'digest', digest: parseDigest(text) } : { kind: 'tag', tag: parseTag(text) }
+  return text.includes(':')
+    ? { kind: 'digest', digest: parseDigest(text) }
+    : { kind: 'tag', tag: parseTag(text) }
 }
 
 /** As it stands in a URL after `/manifests/`. */

@@ -1,5 +1,10 @@
 import { RegistryError } from '../oci/error.ts'
-import { isNameComponent, isRepositoryName, parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
+import {
+  isNameComponent,
+  isRepositoryName,
+  parseRepositoryName,
+  type RepositoryName,
+} from '../oci/reference.ts'
 import type { RegistrySettings } from '../upstream/registry-client.ts'
 import { isPublicMirror, onlyMirrors, type Project, type Site } from './project.ts'
 
@@ -32,7 +37,8 @@ export function locate(
   ns: string | undefined,
   name: RepositoryName,
 ): Target {
-  const target = door.face === 'as' ? servedAs(site, door.registry, ns, name) : byDoor(site, mirror, door, ns, name)
+  const target =
+    door.face === 'as' ? servedAs(site, door.registry, ns, name) : byDoor(site, mirror, door, ns, name)
   if (!target) throw new RegistryError('NAME_UNKNOWN', { detail: { name } })
   return target
 }
@@ -60,7 +66,12 @@ function byDoor(
   return project && registry && byUpstreamName([project], registry, name)
 }
 
-function servedAs(site: Site, registryName: string, ns: string | undefined, name: RepositoryName): Target | undefined {
+function servedAs(
+  site: Site,
+  registryName: string,
+  ns: string | undefined,
+  name: RepositoryName,
+): Target | undefined {
   const registry = site.registries.get(registryName)
   if (!registry) return undefined
   if (ns !== undefined && ns !== registry.ns && !registry.serveAs.includes(ns)) return undefined

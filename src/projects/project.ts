@@ -11,7 +11,10 @@ export interface Site {
 /** A project of DESIGN §2: hosted without `proxy`, a mirror with it, virtual with `proxy` and `push`. */
 export interface Project {
   name: string
-  proxy?: { registry: string; /** `''` for the whole registry, else repository components without slashes at the ends. */ path: string }
+  proxy?: {
+    registry: string /** `''` for the whole registry, else repository components without slashes at the ends. */
+    path: string
+  }
   push: boolean
   /** `true`, `false`, or the patterns (over the name within the project) of its public repositories. */
   public: boolean | readonly Pattern[]
@@ -47,5 +50,7 @@ export function isPublicMirror(project: Project): boolean {
 
 /** @param path the repository's name within the project */
 export function isPublic(project: Project, path: string): boolean {
-  return typeof project.public === 'boolean' ? project.public : project.public.some((matches) => matches(path))
+  return typeof project.public === 'boolean'
+    ? project.public
+    : project.public.some((matches) => matches(path))
 }

@@ -57,5 +57,7 @@ function headersOf(digest: Digest, source: CacheStatus): Record<string, string> 
 /** RFC 9110 §13.1.5: a range for another version of the blob is no range. */
 function rangesOf(c: HttpContext, digest: Digest, size: number): ByteRange[] | undefined {
   const condition = c.req.header('if-range')
-  return condition !== undefined && condition !== `"${digest}"` ? undefined : parseRange(c.req.header('range'), size)
+  return condition !== undefined && condition !== `"${digest}"`
+    ? undefined
+    : parseRange(c.req.header('range'), size)
 }

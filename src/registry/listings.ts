@@ -21,7 +21,11 @@ export function createTagsHandler(listings: Listings, resolved: (target: Target)
         : await listings.tags(resolved(target), page, signalOf(c))
     c.set('cache', provenance.source)
     const link = last !== undefined && { link: nextLink(c, name, page.n, last) }
-    return json(c, { name, tags }, { 'content-type': 'application/json', ...link, ...provenanceHeaders(provenance) })
+    return json(
+      c,
+      { name, tags },
+      { 'content-type': 'application/json', ...link, ...provenanceHeaders(provenance) },
+    )
   }
 }
 
@@ -55,12 +59,20 @@ function pageOf(c: HttpContext): TagPage {
 
 function nextLink(c: HttpContext, name: string, n: number | undefined, last: string): string {
   const ns = c.req.query('ns')
-  const query = new URLSearchParams({ ...(n !== undefined && { n: String(n) }), last, ...(ns !== undefined && { ns }) })
+  const query = new URLSearchParams({
+    ...(n !== undefined && { n: String(n) }),
+    last,
+    ...(ns !== undefined && { ns }),
+  })
   return `</v2/${name}/tags/list?${query}>; rel="next"`
 }
 
 function json(c: HttpContext, value: unknown, headers: Record<string, string>): Response {
   const text = JSON.stringify(value)
-  const whole = { ...headers, 'content-length': String(Buffer.byteLength(text)), 'x-content-type-options': 'nosniff' }
+  const whole = {
+    ...headers,
+    'content-length': String(Buffer.byteLength(text)),
+    'x-content-type-options': 'nosniff',
+  }
   return c.req.method === 'HEAD' ? c.body(null, 200, whole) : c.body(text, 200, whole)
 }

@@ -1,12 +1,15 @@
 import { type HttpContext, signalOf } from '../http/context.ts'
-import type { Target } from '../projects/locate.ts'
 import type { RegistryPath } from '../oci/registry-path.ts'
+import type { Target } from '../projects/locate.ts'
 import type { ManifestAnswer, ManifestResolver } from '../resolve/manifests.ts'
 import type { ResolvedRepository } from '../resolve/repository.ts'
 import { provenanceHeaders } from './provenance.ts'
 
 /** GET and HEAD of a manifest. What is stored is what is sent, whatever `Accept` says: digests never change. */
-export function createManifestHandler(manifests: ManifestResolver, resolved: (target: Target) => ResolvedRepository) {
+export function createManifestHandler(
+  manifests: ManifestResolver,
+  resolved: (target: Target) => ResolvedRepository,
+) {
   return async (
     c: HttpContext,
     target: Target,
@@ -18,7 +21,9 @@ export function createManifestHandler(manifests: ManifestResolver, resolved: (ta
     const headers = headersOf(answer)
     if (matchesEtag(c.req.header('if-none-match'), answer.digest)) return c.body(null, 304, headers)
     const whole = { ...headers, 'content-length': String(answer.size) }
-    return isHead || !answer.bytes ? c.body(null, 200, whole) : c.body(answer.bytes as Buffer<ArrayBuffer>, 200, whole)
+    return isHead || !answer.bytes
+      ? c.body(null, 200, whole)
+      : c.body(answer.bytes as Buffer<ArrayBuffer>, 200, whole)
   }
 }
 

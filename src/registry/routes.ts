@@ -9,10 +9,18 @@ import { isPublic, onlyMirrors, type Site } from '../projects/project.ts'
 
 /** What the routes need of a repository once they know that the caller may read it. */
 export interface RegistryHandlers {
-  manifest(c: HttpContext, target: Target, path: Extract<RegistryPath, { kind: 'manifest' }>): Promise<Response>
+  manifest(
+    c: HttpContext,
+    target: Target,
+    path: Extract<RegistryPath, { kind: 'manifest' }>,
+  ): Promise<Response>
   blob(c: HttpContext, target: Target, path: Extract<RegistryPath, { kind: 'blob' }>): Promise<Response>
   tags(c: HttpContext, target: Target, path: Extract<RegistryPath, { kind: 'tags' }>): Promise<Response>
-  referrers(c: HttpContext, target: Target, path: Extract<RegistryPath, { kind: 'referrers' }>): Promise<Response>
+  referrers(
+    c: HttpContext,
+    target: Target,
+    path: Extract<RegistryPath, { kind: 'referrers' }>,
+  ): Promise<Response>
 }
 
 export interface RegistryRoutesOptions {
@@ -32,7 +40,12 @@ const unknown: Record<'manifest' | 'blob' | 'tags' | 'referrers', ErrorCode> = {
 }
 
 /** distribution-spec "Endpoints": parses the raw path once, finds the repository, asks the gate, and only then answers. */
-export function createRegistryRoutes({ site, mirror, via, handlers }: RegistryRoutesOptions): Handler<HttpEnv> {
+export function createRegistryRoutes({
+  site,
+  mirror,
+  via,
+  handlers,
+}: RegistryRoutesOptions): Handler<HttpEnv> {
   return async (c) => {
     c.env.outgoing.setHeader('docker-distribution-api-version', 'registry/2.0')
     if (c.env.incoming.headers.via?.includes(via)) throw new RegistryError('LOOP_DETECTED')
@@ -42,11 +55,14 @@ export function createRegistryRoutes({ site, mirror, via, handlers }: RegistryRo
     const now = site()
     const door = doorOf(c, now)
     if (path.kind === 'base') return base(c, door, now)
-    if (path.kind === 'catalog') throw new RegistryError('UNSUPPORTED', { message: 'this site does not list its repositories' })
+    if (path.kind === 'catalog')
+      throw new RegistryError('UNSUPPORTED', { message: 'this site does not list its repositories' })
 
     const target = locate(now, mirror, door, namespaceOf(c), path.name)
     if (path.kind === 'upload') throw refusedWrite(target)
-    if (decide({ kind: 'anonymous' }, 'pull', { public: isPublic(target.project, target.path) }) !== 'allow') {
+    if (
+      decide({ kind: 'anonymous' }, 'pull', { public: isPublic(target.project, target.path) }) !== 'allow'
+    ) {
       throw absent(unknown[path.kind], path.name)
     }
     if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw refusedWrite(target)

@@ -92,7 +92,11 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     })
   }
 
-  async function fromUpstream(repository: Mirrored, digest: Digest, signal: AbortSignal): Promise<BlobAnswer> {
+  async function fromUpstream(
+    repository: Mirrored,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<BlobAnswer> {
     const shared = await share(repository, digest, signal)
     if (shared.kind === 'here') return answerOf('hit', shared.found)
     if (shared.kind === 'growing') return growingAnswer(shared.fill)

@@ -23,7 +23,10 @@ export function createRegistryClients(
       clients = new Map(
         [...registries].map((settings) => {
           const known = before.get(settings.name)
-          return [settings.name, known && isDeepStrictEqual(known.settings, settings) ? known : create(settings)]
+          return [
+            settings.name,
+            known && isDeepStrictEqual(known.settings, settings) ? known : create(settings),
+          ]
         }),
       )
       for (const [name, client] of before) if (clients.get(name) !== client) client.close().catch(onError)

@@ -5,7 +5,10 @@ import { UpstreamError } from '../upstream/registry-client.ts'
  * What a client is told when upstream does not deliver. Never 429 or 401: podman would wait, containerd hammer, and
  * nobody can log in to somebody else's registry through a mirror.
  */
-export function answerFor(error: unknown, absent: Extract<ErrorCode, 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'>): unknown {
+export function answerFor(
+  error: unknown,
+  absent: Extract<ErrorCode, 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'>,
+): unknown {
   if (!(error instanceof UpstreamError)) return error
   switch (error.kind) {
     case 'absent':

@@ -5,7 +5,11 @@ import type { FreshnessRule, StaleRule } from './repository.ts'
 export type Freshness = { kind: 'fresh' } | { kind: 'expired' } | { kind: 'unknown' }
 
 /** Whether upstream must be asked before `row` is answered. A clock set back does not make a tag fresh for ever. */
-export function freshnessOf(row: TagRow | undefined, rules: readonly FreshnessRule[], now: number): Freshness {
+export function freshnessOf(
+  row: TagRow | undefined,
+  rules: readonly FreshnessRule[],
+  now: number,
+): Freshness {
   if (!row) return { kind: 'unknown' }
   const forMs = rules.find((rule) => rule.tag(row.tag))?.forMs ?? 0
   const ageMs = now - row.checkedAt

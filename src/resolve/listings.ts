@@ -61,7 +61,8 @@ export function createListings(options: ListingsOptions): Listings {
         const list = await paced(() => upstream.client.listTags(upstream.repository, page, signal), signal)
         return { ...list, source: 'revalidated' }
       } catch (error) {
-        const here = saysNothing(error) && repository.stale.when !== 'never' && (await localTags(repository, page))
+        const here =
+          saysNothing(error) && repository.stale.when !== 'never' && (await localTags(repository, page))
         if (here && here.tags.length > 0) return { ...here, source: 'stale', unconfirmed: error.kind }
         throw toName(error)
       }
@@ -80,7 +81,8 @@ export function createListings(options: ListingsOptions): Listings {
         const { bytes } = await orAbandon(asking(`${repository.repository}@${digest}`, ask), signal)
         return { bytes, source: 'fill', ageMs: 0 }
       } catch (error) {
-        const may = row && saysNothing(error) && mayServeStale(row as TagRow, repository.stale, error.kind, now())
+        const may =
+          row && saysNothing(error) && mayServeStale(row as TagRow, repository.stale, error.kind, now())
         if (kept && may) return { bytes: kept.bytes, source: 'stale', ageMs, unconfirmed: error.kind }
         throw answerFor(error, 'MANIFEST_UNKNOWN')
       }
@@ -94,11 +96,17 @@ export function createListings(options: ListingsOptions): Listings {
   ): Promise<StoredManifest> {
     const { client, repository: name } = repository.upstream
     const bytes = Buffer.from(await paced(() => client.listReferrers(name, digest, lifetime), lifetime))
-    return keep(repository, { digest: digestOf(bytes), mediaType: mediaTypes.ociIndex, bytes }, listingOf(digest))
+    return keep(
+      repository,
+      { digest: digestOf(bytes), mediaType: mediaTypes.ociIndex, bytes },
+      listingOf(digest),
+    )
   }
 }
 
-const emptyIndex = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }))
+const emptyIndex = Buffer.from(
+  JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }),
+)
 
 /** Listings are kept like tags, under a name that no tag can have. */
 function listingOf(digest: Digest): Tag {

@@ -87,6 +87,7 @@ async function readWhole(found: FoundBlob): Promise<Buffer> {
   await using handle = opened.handle
   const bytes = Buffer.allocUnsafe(opened.size)
   const { bytesRead } = await handle.read(bytes, 0, opened.size, 0)
-  if (bytesRead !== opened.size) throw new Error(`${found.digest} on disk is shorter than ${opened.size} bytes`)
+  if (bytesRead !== opened.size)
+    throw new Error(`${found.digest} on disk is shorter than ${opened.size} bytes`)
   return bytes
 }

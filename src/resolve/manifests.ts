@@ -75,8 +75,12 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
       return { ...(await orAbandon(fetchByDigest(repository, digest), signal)), source: 'fill' }
     }
     const reference = { kind: 'digest', digest } as const
-    const head = await paced(() => upstream.client.headManifest(upstream.repository, reference, signal), signal)
-    if (head.mediaType === undefined || head.size === undefined) return byDigest(repository, digest, true, signal)
+    const head = await paced(
+      () => upstream.client.headManifest(upstream.repository, reference, signal),
+      signal,
+    )
+    if (head.mediaType === undefined || head.size === undefined)
+      return byDigest(repository, digest, true, signal)
     return { digest, mediaType: head.mediaType, size: head.size, source: 'miss' }
   }
 
@@ -130,5 +134,6 @@ async function refuseUnpullable(
   if (bytes && !(await local.isWhole({ digest, mediaType, size, bytes }))) {
     throw unavailable('the upstream registry cannot be reached, and not all of this image is here', undefined)
   }
-  if (!bytes) throw new UpstreamError('down', 'a manifest that is not here, of an upstream that does not answer')
+  if (!bytes)
+    throw new UpstreamError('down', 'a manifest that is not here, of an upstream that does not answer')
 }

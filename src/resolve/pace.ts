@@ -13,7 +13,8 @@ export async function paced<Value>(ask: () => Promise<Value>, signal: AbortSigna
     try {
       return await ask()
     } catch (error) {
-      const waitMs = error instanceof UpstreamError && error.kind === 'limited' ? (error.retryAfterMs ?? left) : Infinity
+      const waitMs =
+        error instanceof UpstreamError && error.kind === 'limited' ? (error.retryAfterMs ?? left) : Infinity
       if (waitMs >= left) throw error
       left -= Math.max(waitMs, 100)
       await sleep(waitMs, undefined, { signal })

@@ -23,7 +23,12 @@ export interface ResolvedTag extends Provenance {
 
 export interface TagResolver {
   /** What a tag points to now, as far as the rules ask upstream for it. @throws UpstreamError, RegistryError */
-  resolve(repository: ResolvedRepository, tag: Tag, wantBytes: boolean, signal: AbortSignal): Promise<ResolvedTag>
+  resolve(
+    repository: ResolvedRepository,
+    tag: Tag,
+    wantBytes: boolean,
+    signal: AbortSignal,
+  ): Promise<ResolvedTag>
 }
 
 export interface TagResolverOptions {
@@ -127,7 +132,8 @@ async function headTag(
   )
   const stored = digest && (await local.manifest(repository.repository, digest))
   const known = stored ?? (row?.digest === digest ? row : undefined)
-  const claimed = digest && mediaType !== undefined && size !== undefined ? { digest, mediaType, size } : undefined
+  const claimed =
+    digest && mediaType !== undefined && size !== undefined ? { digest, mediaType, size } : undefined
   // A tag that moved takes its manifest along, so that it can be answered from here when upstream is gone.
   const state = known ?? (row ? undefined : claimed)
   if (!state) return fetchTag(options, repository, tag)

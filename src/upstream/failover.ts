@@ -8,8 +8,8 @@ const maxCoolDownMs = 60_000
 /** Several urls of one registry, the ones that do not answer left out for a while. */
 export interface Failover<Endpoint> {
   /**
-   * Tries the urls in order until one answers; any answer but `down` is the answer. Of `budgetMs` each url has its even
-   * share of what is left. Fails at once when no url may be asked.
+   * Tries the urls in order until one answers; any answer but `down` is the answer. Each url has its even share of
+   * `budgetMs`, and what those before it left over. Fails at once when no url may be asked.
    */
   run<Value>(
     budgetMs: number,
@@ -60,7 +60,8 @@ export function createFailover<Endpoint>(
       const endsAt = performance.now() + budgetMs
       for (const [index, entry] of worth.entries()) {
         if (!admits(entry.breaker, now())) continue
-        const share = Math.max(1, (endsAt - performance.now()) / (worth.length - index))
+        const leftMs = (endsAt - performance.now()) / (worth.length - index)
+        const share = Math.max(leftMs, budgetMs / worth.length)
         try {
           return await guard(entry, signal, () => attempt(entry.endpoint, share))
         } catch (error) {

@@ -1,37 +1,34 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { stringify } from 'yaml'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { sumOf } from './metrics.ts'
+import {
+  createJournal,
+  type Exit,
+  type Journal,
+  type LogLine,
+  type NodeProcess,
+  plainEnvironment,
+  startNode,
+} from './node-process.ts'
 import { temporaryDirectory } from './temporary.ts'
+
+export { mirrorPolicies, mirrorPolicy } from './mirror-policy.ts'
 
 export interface EdgeOptions {
   /** Texts by file name, or a folder that is there. */
   policies: Readonly<Record<string, string>> | string
-  /** On top of what {@link startEdge} sets itself; nothing of the caller's own environment but PATH and the like. */
+  /** On top of what {@link startEdge} sets itself: one registry door on a free port, the data and the policies. */
   env?: Readonly<Record<string, string>>
   /** The data directory; default one that goes with the edge. */
   data?: string
   nodeArgs?: readonly string[]
 }
 
-export interface LogLine {
-  msg?: string
-  [field: string]: unknown
-}
-
-export interface Exit {
-  code: number | null
-  signal: NodeJS.Signals | null
-}
-
 /** Outport in a process of its own, started as its users start it. */
 export interface Edge extends AsyncDisposable {
   /** Of the registry door, without a trailing slash. */
   readonly url: string
-  /** @throws when it has no mirror door. */
+  /** @throws when `OUTPORT_MIRROR_LISTEN` was not given. */
   readonly mirrorUrl: string
   readonly host: string
   readonly port: number
@@ -49,82 +46,147 @@ export interface Edge extends AsyncDisposable {
   metrics(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
   /** Bytes. */
   rss(): Promise<number>
+  /** User and system time since the start of the process. */
+  cpuSeconds(): Promise<number>
   /** Settles at the end of the process that runs now. */
   readonly exited: Promise<Exit>
+  /** SIGTERM. */
   stop(): Promise<Exit>
   kill(): Promise<Exit>
-  /** On the same data and the same ports; ends the process first, in good order, where it still runs. */
+  /** On the same data and the same ports; a process that still runs is stopped first. */
   restart(): Promise<void>
 }
 
+type Face = 'registry' | 'mirror'
+type Faces = Partial<Record<Face, string>>
+
 const entry = join(import.meta.dirname, '../../outport.js')
-const inherited = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'NODE_COMPILE_CACHE']
 const startDeadlineMs = 30_000
 
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
   await using owned = new AsyncDisposableStack()
   const scratch = owned.use(await temporaryDirectory())
   const data = options.data ?? join(scratch.path, 'data')
-  const policies = typeof options.policies === 'string' ? options.policies : scratch.path
-  if (typeof options.policies !== 'string') await writePolicies(scratch.path, options.policies)
-
+  const policies = typeof options.policies === 'string' ? options.policies : join(scratch.path, 'policies')
+  if (typeof options.policies !== 'string') await writeFiles(policies, options.policies)
   const journal = createJournal()
-  const env = { ...ownEnvironment(), OUTPORT_DATA: data, OUTPORT_POLICIES: policies, ...options.env }
-  const launch = (ports: Partial<Faces>): Promise<Running> => {
-    return launchEdge({ ...env, ...listenOn(ports, options.env) }, options.nodeArgs ?? [], journal)
+  const given = { OUTPORT_LISTEN: '127.0.0.1:0', ...options.env }
+  const env = { ...plainEnvironment(), OUTPORT_DATA: data, OUTPORT_POLICIES: policies, ...given }
+  const args = [...(options.nodeArgs ?? []), entry, 'serve']
+
+  let running = await launch(args, env, journal)
+  owned.defer(async () => {
+    await running.process.end('SIGKILL')
+  })
+  const doorOf = (face: Face): string => {
+    const url = running.faces[face]
+    if (url === undefined) throw new Error(`this edge has no ${face} door`)
+    return url
   }
-  let running = await launch({})
-  owned.defer(async () => void (await end(running, 'SIGKILL')))
 
   const held = owned.move()
   return {
     get url() {
-      return running.faces.registry
+      return doorOf('registry')
     },
     get mirrorUrl() {
-      if (running.faces.mirror === undefined) throw new Error('this edge has no mirror door')
-      return running.faces.mirror
+      return doorOf('mirror')
     },
     get host() {
-      return new URL(running.faces.registry).host
+      return new URL(doorOf('registry')).host
     },
     get port() {
-      return Number(new URL(running.faces.registry).port)
+      return Number(new URL(doorOf('registry')).port)
     },
     get pid() {
-      return running.pid
+      return running.process.pid
+    },
+    get exited() {
+      return running.process.exited
     },
     data,
     policies,
     logs: journal.lines,
     output: journal.text,
     logged: (matches) => journal.first(matches, 0),
-    metrics: async (name, labels) => sumOf(await (await fetch(`${running.faces.registry}/metrics`)).text(), name, labels),
-    rss: () => residentBytes(running.pid),
-    get exited() {
-      return running.exited
+    async metrics(name, labels) {
+      const response = await fetch(`${doorOf('registry')}/metrics`)
+      return sumOf(await response.text(), name, labels)
     },
-    stop: () => end(running, 'SIGTERM'),
-    kill: () => end(running, 'SIGKILL'),
+    rss: () => residentBytes(running.process.pid),
+    cpuSeconds: () => cpuSeconds(running.process.pid),
+    stop: () => running.process.end('SIGTERM'),
+    kill: () => running.process.end('SIGKILL'),
     async restart() {
-      await end(running, 'SIGTERM')
-      running = await launch(running.faces)
+      await running.process.end('SIGTERM')
+      running = await launch(args, { ...env, ...samePorts(given, running.faces) }, journal)
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }
 
-/** Policies of a mirror of `upstream` for docker.io, one field or another of its documents changed. */
-export function mirrorPolicy(
-  upstream: { readonly url: string; readonly ca?: string },
-  overrides: { registry?: object; project?: object; more?: readonly object[] } = {},
-): string {
-  const registry = { kind: 'registry', name: 'upstream', type: 'docker-registry', url: upstream.url, ns: 'docker.io' }
-  const project = { kind: 'project', name: 'docker.io', proxy: 'upstream', public: true }
-  const documents = [
-    { ...registry, ...(upstream.ca !== undefined && { ca: upstream.ca }), ...overrides.registry },
-    { ...project, ...overrides.project },
-    ...(overrides.more ?? []),
-  ]
-  return documents.map((document) => stringify(document)).join('---\n')
+interface Running {
+  process: NodeProcess
+  faces: Faces
+}
+
+async function launch(
+  args: readonly string[],
+  env: Record<string, string>,
+  journal: Journal,
+): Promise<Running> {
+  const { OUTPORT_MIRROR_LISTEN: mirror = 'off' } = env
+  const wanted: Face[] = mirror === 'off' ? ['registry'] : ['registry', 'mirror']
+  const from = journal.lines.length
+  const process = await startNode(args, env, journal)
+  const deadline = Promise.withResolvers<never>()
+  const timer = setTimeout(() => deadline.reject(new Error('not listening')), startDeadlineMs)
+  const failed = process.exited.then(({ code, signal }) => {
+    throw new Error(`ended with ${code ?? signal}`)
+  })
+  try {
+    const opened = wanted.map(async (face): Promise<[Face, string]> => {
+      const line = await journal.first(({ msg, face: open }) => msg === 'listening' && open === face, from)
+      return [face, String(line.url).replace(/\/$/, '')]
+    })
+    const faces = Object.fromEntries(await Promise.race([Promise.all(opened), failed, deadline.promise]))
+    failed.catch(() => {})
+    return { process, faces }
+  } catch (cause) {
+    await process.end('SIGKILL')
+    throw new Error(`outport did not start: ${journal.text()}`, { cause })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** The doors that were on any free port stay where they are. */
+function samePorts(given: Readonly<Record<string, string>>, faces: Faces): Record<string, string> {
+  const names = { registry: 'OUTPORT_LISTEN', mirror: 'OUTPORT_MIRROR_LISTEN' } as const
+  const doors = Object.entries(faces).flatMap(([face, url]) => {
+    const name = names[face as Face]
+    return given[name]?.endsWith(':0') === true ? [[name, url]] : []
+  })
+  return Object.fromEntries(doors)
+}
+
+async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
+  await mkdir(folder)
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, name)), { recursive: true })
+    await writeFile(join(folder, name), content)
+  }
+}
+
+/** proc(5): `VmRSS`, in KiB. */
+async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
+}
+
+/** proc(5): `utime` and `stime` are the 14th and 15th field, counted in hundredths of a second. */
+async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
 }

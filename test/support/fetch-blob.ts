@@ -1,11 +1,18 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { Agent, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http'
+import {
+  type Agent,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  request as requestHttp,
+} from 'node:http'
 import { request as requestHttps } from 'node:https'
 
 export interface FetchOptions {
   method?: string
-  headers?: Readonly<Record<string, string | readonly string[]>>
+  /** A list is sent as several lines. */
+  headers?: Readonly<OutgoingHttpHeaders>
   /** PEM of the authority to trust besides the system's. */
   ca?: string
   /** Default: a connection of its own for each request. */

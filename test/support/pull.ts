@@ -75,7 +75,9 @@ export async function pull(
   await Promise.all(Array.from({ length: parallelLayers }, work))
 
   const { steps } = source
-  const firstLayer = Math.min(...steps.filter(({ kind }) => kind === 'layer').map(({ firstByteMs }) => firstByteMs))
+  const firstLayer = Math.min(
+    ...steps.filter(({ kind }) => kind === 'layer').map(({ firstByteMs }) => firstByteMs),
+  )
   return {
     digest,
     blobs: [config, ...layers].map((each) => each.digest),
@@ -101,7 +103,8 @@ function createSource(root: string, { ns, platform: _, headers: own, ...common }
     const url = `${root}/${path}${query}`
     const fetched = await fetchBlob(url, { ...common, ...options, headers: { ...own, ...options.headers } })
     if (fetched.status !== 200) throw new Error(`${options.method ?? 'GET'} ${url}: status ${fetched.status}`)
-    if (!fetched.complete) throw new Error(`${url}: cut after ${fetched.bytes} bytes`, { cause: fetched.error })
+    if (!fetched.complete)
+      throw new Error(`${url}: cut after ${fetched.bytes} bytes`, { cause: fetched.error })
     return fetched
   }
 
@@ -137,7 +140,8 @@ function createSource(root: string, { ns, platform: _, headers: own, ...common }
 }
 
 function prove(digest: string, size: number | undefined, fetched: Fetched): void {
-  if (size !== undefined && fetched.bytes !== size) throw new Error(`${digest}: ${fetched.bytes} bytes, not ${size}`)
+  if (size !== undefined && fetched.bytes !== size)
+    throw new Error(`${digest}: ${fetched.bytes} bytes, not ${size}`)
   const came = digest.startsWith('sha512:') ? fetched.sha512 : fetched.sha256
   if (came !== digest) throw new Error(`${digest}: wrong bytes, they are ${came}`)
 }

@@ -25,13 +25,16 @@ export async function rawRequest(host: string, port: number, text: string | Uint
   const received: Buffer[] = []
   const answered = Promise.withResolvers<boolean>()
   const isHead = Buffer.from(text).subarray(0, 5).toString() === 'HEAD '
-  socket.on('data', (chunk) => {
+  socket.on('data', (chunk: Buffer) => {
     received.push(chunk)
     if (isWhole(Buffer.concat(received), isHead)) answered.resolve(false)
   })
   socket.once('close', () => answered.resolve(true))
   socket.on('error', () => {})
-  const timer = setTimeout(() => answered.reject(new Error(`no answer: ${Buffer.concat(received)}`)), patienceMs)
+  const timer = setTimeout(
+    () => answered.reject(new Error(`no answer: ${Buffer.concat(received)}`)),
+    patienceMs,
+  )
   try {
     await Promise.race([once(socket, 'connect'), answered.promise])
     socket.write(text)

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
@@ -165,7 +165,7 @@ describe('time', () => {
 })
 
 test('a large blob arrives as it is', async () => {
-  const bytes = Buffer.alloc(8 * 1024 * 1024, (index: number) => `${index}`)
+  const bytes = randomBytes(8 * 1024 * 1024)
   await using upstream = await startServer((_, response) => response.end(bytes))
   await using client = startClient(settingsFor(upstream.url))
 
