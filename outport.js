@@ -2,11 +2,12 @@
 // Plain JavaScript without new syntax, so that an old Node can say in one line that it is too old.
 const major = Number(process.versions.node.split('.')[0])
 if (major < 24) {
-  console.error(
-    `outport: needs Node 24 or newer, this is ${process.versions.node} (npm start brings its own)`,
-  )
+  console.error(`outport: needs Node 24 or newer, this is ${process.versions.node} (npm start brings its own)`)
   process.exit(1)
 }
 const { enableCompileCache } = await import('node:module')
-enableCompileCache()
+const { fileURLToPath } = await import('node:url')
+// Beside the program and not in a temporary folder, where others could put code. Worker threads find it by the variable.
+process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('./node_modules/.cache/outport', import.meta.url))
+enableCompileCache(process.env.NODE_COMPILE_CACHE)
 await import('./src/cli.ts')

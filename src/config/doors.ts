@@ -62,6 +62,7 @@ export function readCertificates(
 }
 
 function parseFile(text: string, path: (text: string) => string): string {
-  if (text === '') throw new SyntaxError('paths of files with commas between them')
+  if (text === '' || text.includes('-----BEGIN'))
+    throw new SyntaxError('paths of files with commas between them')
   return path(text)
 }

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { pid } from 'node:process'
@@ -15,29 +15,34 @@ type Holder = z.infer<typeof holderShape>
 
 /**
  * The lock is a transaction on `node.lock`, which the system ends with the process however it dies. Who holds it stands
- * beside, in `node.lock.json`: a file that is only told, never believed.
+ * beside, in `node.lock.json`: a file that is only told, never believed. Nothing but SQLite may open `node.lock` in this
+ * process: POSIX locks end when any descriptor of their file is closed (fcntl(2), "Advisory record locking").
  * @throws when another process, or this one, owns `directory` already.
  */
 export async function lockDataDirectory(directory: string): Promise<DataLock> {
   const file = join(directory, 'node.lock')
   const note = `${file}.json`
-  await writeFile(file, '', { flag: 'a', mode: 0o600 })
   const lock = new Sqlite(file, { timeout: 0 })
   try {
     lock.exec('begin exclusive')
+    await chmod(file, 0o600)
   } catch (cause) {
     lock.close()
-    if (isBusy(cause))
-      throw new Error(`${directory} is in use by another Outport${await describe(note)}`, { cause })
-    throw new Error(`cannot lock ${file}`, { cause })
+    const told = isBusy(cause)
+      ? `${directory} is in use by another Outport${await describe(note)}`
+      : `cannot lock ${file}: ${cause instanceof Error ? cause.message : cause}`
+    throw new Error(told, { cause })
   }
   await tell(note)
   return {
     directory,
     async [Symbol.asyncDispose]() {
       if (!lock.open) return
-      await rm(note, { force: true })
-      lock.close()
+      try {
+        await rm(note, { force: true })
+      } finally {
+        lock.close()
+      }
     },
   }
 }

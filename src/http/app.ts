@@ -38,9 +38,11 @@ export function createHttpApp({ log, metrics, registry, pages }: HttpAppOptions)
   return app
 }
 
+/** An upstream that has not got a thing is no event; that it cannot be asked is one. */
 function report(log: Logger, c: HttpContext, error: RegistryError): void {
   if (error.cause === undefined) return
   const line = { id: c.get('requestId'), path: rawPathOf(c).slice(0, 300), err: error.cause }
   if (error.code === 'UNKNOWN') log.error(line, 'request failed')
-  else log.warn(line, error.message)
+  else if (error.status >= 500) log.warn(line, error.message)
+  else log.debug(line, error.message)
 }

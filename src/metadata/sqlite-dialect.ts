@@ -11,7 +11,7 @@ import type { SqliteConnection } from './sqlite-connection.ts'
 
 /**
  * Kysely on a connection in another thread. `exclusive` takes turns, as transactions need it; without it queries go out
- * as they come.
+ * as they come, and there are no transactions.
  */
 export function createSqliteDialect(
   connection: Pick<SqliteConnection, 'query'>,
@@ -19,7 +19,7 @@ export function createSqliteDialect(
 ): Dialect {
   return {
     createAdapter: () => adapter(exclusive),
-    createDriver: () => driver(connection),
+    createDriver: () => driver(connection, exclusive),
     createIntrospector: (database) => new SqliteIntrospector(database),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   }
@@ -37,7 +37,7 @@ function adapter(exclusive: boolean): DialectAdapter {
   }
 }
 
-function driver(connection: Pick<SqliteConnection, 'query'>): Driver {
+function driver(connection: Pick<SqliteConnection, 'query'>, exclusive: boolean): Driver {
   const only: DatabaseConnection = {
     async executeQuery<Row>({ sql, parameters }: CompiledQuery) {
       const { rows, changes } = await connection.query(sql, parameters)
@@ -52,6 +52,8 @@ function driver(connection: Pick<SqliteConnection, 'query'>): Driver {
     async init() {},
     acquireConnection: async () => only,
     async beginTransaction() {
+      // Everybody else's queries would run inside it.
+      if (!exclusive) throw new Error('a transaction needs a connection of its own')
       await only.executeQuery(CompiledQuery.raw('begin immediate'))
     },
     async commitTransaction() {

@@ -66,9 +66,9 @@ function problemsOf(source: Source, kind: Kind, issue: Issue, above: FieldPath =
 /** The one way to write a field that was tried, when what is wrong lies inside a mapping or a list. */
 function meantBranch(branches: readonly Issue[][], value: unknown): Issue[] | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const tried = branches.filter(
-    (issues) => !issues.some(({ code, path }) => code === 'invalid_type' && !path.length),
-  )
+  const isOther = ({ code, path }: Issue) =>
+    path.length === 0 && (code === 'invalid_type' || code === 'invalid_value')
+  const tried = branches.filter((issues) => !issues.some(isOther))
   return tried.length === 1 ? tried[0] : undefined
 }
 

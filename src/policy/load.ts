@@ -17,25 +17,32 @@ export interface LoadOptions {
 }
 
 /** The whole folder or nothing of it. */
-export type Loaded = { site: Site; warnings: Warning[] } | { problems: Problem[] }
+export type Loaded = (Good | Bad) & {
+  /** What {@link generationOf} the folder was then. */
+  generation: string
+}
+
+type Good = { site: Site; warnings: Warning[] }
+type Bad = { problems: Problem[] }
 
 const maxTries = 5
 
 /** Never rejects for what the folder holds: that is a list of problems. */
 export async function loadPolicies(options: LoadOptions): Promise<Loaded> {
   const { folder } = options
+  let generation = await generationOf(folder)
   for (let tries = 0; tries < maxTries; tries++) {
-    const before = await generationOf(folder)
+    const before = generation
     const loaded = await loadSnapshot(await readSnapshot(folder), options)
-    if (before === (await generationOf(folder))) return loaded
+    generation = await generationOf(folder)
+    if (generation === before) return { ...loaded, generation }
   }
   const found = 'one that is written to all the time'
-  return {
-    problems: [{ ...wholeFile(folder), expected: 'a folder that stays as it is while it is read', found }],
-  }
+  const expected = 'a folder that stays as it is while it is read'
+  return { problems: [{ ...wholeFile(folder), expected, found }], generation }
 }
 
-async function loadSnapshot(snapshot: Snapshot, options: LoadOptions): Promise<Loaded> {
+async function loadSnapshot(snapshot: Snapshot, options: LoadOptions): Promise<Good | Bad> {
   const { folder } = options
   const { sources, documents, unread, wrong } = readDocuments(snapshot)
   const { site, projects, ...compiled } = await compile(documents, options)

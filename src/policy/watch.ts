@@ -9,6 +9,8 @@ import { wholeFile } from './source.ts'
 export interface WatchPoliciesOptions {
   folder: string
   load(): Promise<Loaded>
+  /** What is in force already; a folder that has changed since is loaded at once. */
+  from?: Loaded
   /** A whole set that is right. */
   onSite(site: Site, warnings: readonly Warning[]): void
   /** The folder is wrong now; what was last given to `onSite` goes on. */
@@ -27,18 +29,18 @@ export interface PolicyWatch {
 
 /**
  * Follows the folder until the signal ends it; the folder may vanish, come back, or be replaced. Loads by itself only
- * after a change; a first load by `reload()` misses nothing that happens from then on.
+ * after a change, counted from `from` or from the start.
  */
 export function watchPolicies(options: WatchPoliciesOptions): PolicyWatch {
   const { folder, signal, debounceMs = 100, pollMs = 10_000 } = options
   const watchers = createWatchers(resolve(folder), changed)
-  let loaded: string | undefined
+  let loaded = options.from?.generation
   let rest: NodeJS.Timeout | undefined
 
   const reload = oneAfterTheOther(async () => {
-    loaded = await generationOf(folder)
     const outcome = await attempt(options)
     if (signal.aborted) return
+    loaded = outcome.generation
     if ('site' in outcome) options.onSite(outcome.site, outcome.warnings)
     else options.onProblems(outcome.problems)
   })
@@ -53,8 +55,9 @@ export function watchPolicies(options: WatchPoliciesOptions): PolicyWatch {
     watchers.renew()
     const now = await generationOf(folder)
     if (signal.aborted) return watchers.close()
-    if (loaded !== undefined && loaded !== now) await reload()
-    else loaded = now
+    const isNew = loaded !== undefined && loaded !== now
+    loaded = now
+    if (isNew) await reload()
   }
 
   const poll = setInterval(changed, pollMs).unref()
@@ -92,7 +95,11 @@ async function attempt({ folder, load }: WatchPoliciesOptions): Promise<Loaded> 
     return await load()
   } catch (error) {
     const found = error instanceof Error ? error.message : 'an error'
-    return { problems: [{ ...wholeFile(folder), expected: 'a folder that can be loaded', found }] }
+    // A generation that the folder never has: the next look tries again.
+    return {
+      problems: [{ ...wholeFile(folder), expected: 'a folder that can be loaded', found }],
+      generation: '',
+    }
   }
 }
 

@@ -59,13 +59,13 @@ export function createRegistryRoutes({
       throw new RegistryError('UNSUPPORTED', { message: 'this site does not list its repositories' })
 
     const target = locate(now, mirror, door, namespaceOf(c), path.name)
-    if (path.kind === 'upload') throw refusedWrite(target)
+    if (path.kind === 'upload') throw refusedWrite(c, target)
     if (
       decide({ kind: 'anonymous' }, 'pull', { public: isPublic(target.project, target.path) }) !== 'allow'
     ) {
       throw absent(unknown[path.kind], path.name)
     }
-    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw refusedWrite(target)
+    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw refusedWrite(c, target)
     if (target.namespace !== undefined) c.env.outgoing.setHeader('oci-namespace', target.namespace)
     switch (path.kind) {
       case 'manifest':
@@ -112,10 +112,13 @@ function absent(code: ErrorCode, name: RepositoryName): RegistryError {
   return new RegistryError(code, { detail: { name } })
 }
 
-function refusedWrite({ project }: Target): RegistryError {
+/** A refused push is told as Harbor tells it: 403 ends it, where podman would repeat it after a 405. */
+function refusedWrite(c: HttpContext, { project }: Target): RegistryError {
+  const { method } = c.req
+  if (method !== 'PUT' && method !== 'POST' && method !== 'PATCH') return new RegistryError('UNSUPPORTED')
   return new RegistryError('DENIED', {
     message: project.proxy
-      ? `cannot push to or delete from a proxy project: ${project.name}`
+      ? `cannot push to a proxy project: ${project.name}`
       : `pushing to ${project.name} is not possible yet`,
   })
 }

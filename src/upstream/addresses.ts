@@ -4,45 +4,56 @@ import { UpstreamError } from './registry-client.ts'
 
 /**
  * What only this machine, its network or nobody can mean, in every way an IPv6 address can carry an IPv4 one
- * (mapped, compatible, NAT64, 6to4, Teredo): an upstream must not steer us there.
+ * (compatible, mapped, NAT64, Teredo, 6to4): an upstream must not steer us there. Two lists, because one would match
+ * every IPv4 address against `::ffff:0:0/96`.
  */
-const forbidden = new BlockList()
-for (const subnet of [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-  '224.0.0.0/3',
-]) {
-  const [network = '', prefix] = subnet.split('/')
-  forbidden.addSubnet(network, Number(prefix), 'ipv4')
+const forbidden = {
+  ipv4: blockListOf('ipv4', [
+    '0.0.0.0/8',
+    '10.0.0.0/8',
+    '100.64.0.0/10',
+    '127.0.0.0/8',
+    '169.254.0.0/16',
+    '172.16.0.0/12',
+    '192.0.0.0/24',
+    '192.168.0.0/16',
+    '198.18.0.0/15',
+    '224.0.0.0/3',
+  ]),
+  ipv6: blockListOf('ipv6', [
+    '::/96',
+    '::ffff:0:0/96',
+    '64:ff9b::/96',
+    '64:ff9b:1::/48',
+    '2001::/32',
+    '2002::/16',
+    'fc00::/7',
+    'fe80::/10',
+    'fec0::/10',
+    'ff00::/8',
+  ]),
 }
-for (const subnet of [
-  '::/96',
-  '::ffff:0:0/96',
-  '64:ff9b::/96',
-  '64:ff9b:1::/48',
-  '2001::/32',
-  '2002::/16',
-  'fc00::/7',
-  'fe80::/10',
-  'fec0::/10',
-  'ff00::/8',
-]) {
-  const [network = '', prefix] = subnet.split('/')
-  forbidden.addSubnet(network, Number(prefix), 'ipv6')
+
+function blockListOf(family: 'ipv4' | 'ipv6', subnets: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const subnet of subnets) {
+    const [network = '', prefix] = subnet.split('/')
+    list.addSubnet(network, Number(prefix), family)
+  }
+  return list
 }
 
 /** True for everything that is no public unicast address, and for what is no address at all. */
 export function isForbiddenAddress(text: string): boolean {
   const address = text.replace(/^\[|\]$/g, '').split('%')[0] ?? ''
-  const family = isIP(address)
-  return family === 0 || forbidden.check(address, family === 4 ? 'ipv4' : 'ipv6')
+  switch (isIP(address)) {
+    case 4:
+      return forbidden.ipv4.check(address, 'ipv4')
+    case 6:
+      return forbidden.ipv6.check(address, 'ipv6')
+    default:
+      return true
+  }
 }
 
 /** Says the same for a closed port, an open one and a name: the answer must not map our network. */

@@ -27,24 +27,28 @@ export interface Agents {
   dispatcherFor(url: URL, trust: Trust, bulk: boolean): Dispatcher
   /** Somebody else will connect, so names must be judged before. */
   viaProxy(url: URL, trust: Trust): boolean
-  /** Waits for what is running. */
-  close(): Promise<void>
+  /** Whatever is running fails. */
+  destroy(): Promise<void>
 }
 
-/** @throws Error when `ca` or `clientCertificate` cannot be read. */
+/** @throws Error when `ca`, `clientCertificate` or a proxy cannot be read. */
 export function createAgents({ settings, proxy, lookup }: AgentOptions): Agents {
   const { address, connections, timeouts } = settings
   const made = new Map<string, Dispatcher>()
+  const proxies = { 'http:': proxyUrl(proxy.httpProxy), 'https:': proxyUrl(proxy.httpsProxy) }
+  const withoutClient = secureContextOf(settings.ca)
   const secureContexts = {
-    own: secureContextOf(settings.ca, settings.clientCertificate),
-    listed: secureContextOf(settings.ca),
-    foreign: secureContextOf(settings.ca),
+    own: settings.clientCertificate
+      ? secureContextOf(settings.ca, settings.clientCertificate)
+      : withoutClient,
+    listed: withoutClient,
+    foreign: withoutClient,
   }
 
   function viaProxy(url: URL, trust: Trust): boolean {
     // An address says where exactly to connect, so nothing stands between.
     if (trust === 'own' && address !== undefined) return false
-    return Boolean(url.protocol === 'https:' ? proxy.httpsProxy : proxy.httpProxy)
+    return proxies[url.protocol === 'https:' ? 'https:' : 'http:'] !== ''
   }
 
   function make(trust: Trust, bulk: boolean, proxied: boolean): Dispatcher {
@@ -66,8 +70,8 @@ export function createAgents({ settings, proxy, lookup }: AgentOptions): Agents 
       connectTimeout: timeouts.headMs,
       requestTls: tls,
       // Empty rather than absent: absent would read the environment behind the caller's back.
-      httpProxy: proxy.httpProxy ?? '',
-      httpsProxy: proxy.httpsProxy ?? '',
+      httpProxy: proxies['http:'],
+      httpsProxy: proxies['https:'],
       noProxy: proxy.noProxy ?? '',
     })
   }
@@ -87,10 +91,18 @@ export function createAgents({ settings, proxy, lookup }: AgentOptions): Agents 
       made.set(key, dispatcher)
       return dispatcher
     },
-    async close() {
-      await Promise.all([...made.values()].map((dispatcher) => dispatcher.close()))
+    async destroy() {
+      await Promise.all([...made.values()].map((dispatcher) => dispatcher.destroy()))
     },
   }
+}
+
+/** `host:port` is http, as curl has it; empty when there is none. Its login must not get into a message. */
+function proxyUrl(text: string | undefined): string {
+  if (!text) return ''
+  const url = URL.parse(text.includes('://') ? text : `http://${text}`)
+  if (!url) throw new TypeError('the proxy of the environment is no URL')
+  return url.href
 }
 
 /** Made once: reading all of the system's roots anew for each connection costs milliseconds. */

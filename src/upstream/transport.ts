@@ -21,6 +21,7 @@ export interface Transport {
   /** @throws UpstreamError `down` without a status, `lying` for a refused address; the signal's reason. */
   send(url: URL, request: OutgoingRequest, signal: AbortSignal): Promise<Answer>
   trustOf(url: URL): Trust
+  /** Waits for the answers that somebody still waits for or reads. */
   close(): Promise<void>
 }
 
@@ -42,6 +43,8 @@ export function createTransport(options: TransportOptions): Transport {
     'accept-encoding': 'identity',
     ...(via !== undefined && { via: `1.1 ${via}` }),
   }
+
+  const running = new Set<Promise<unknown>>()
 
   function trustOf(url: URL): Trust {
     if (ownOrigins.has(url.origin)) return 'own'
@@ -70,7 +73,14 @@ export function createTransport(options: TransportOptions): Transport {
     })
     // undici notices a signal only when the request is on a connection.
     answering.then((late) => signal.aborted && cut(late)).catch(() => {})
-    return await orAbandon(answering, signal)
+    const answered = orAbandon(answering, signal)
+    track(answered.then(({ body }) => new Promise((resolve) => body.once('close', resolve))))
+    return await answered
+  }
+
+  function track(work: Promise<unknown>): void {
+    const settled = work.catch(() => {}).finally(() => running.delete(settled))
+    running.add(settled)
   }
 
   return {
@@ -92,6 +102,10 @@ export function createTransport(options: TransportOptions): Transport {
         throw errorOfConnection(error, url.host)
       }
     },
-    close: () => agents.close(),
+    async close() {
+      // Not by undici's own close: that waits for connections nobody waits for any more.
+      while (running.size > 0) await Promise.all(running)
+      await agents.destroy()
+    },
   }
 }

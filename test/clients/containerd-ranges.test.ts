@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { buildImage } from '../support/images.ts'
-import { ctrClient, startContainerd } from './support/containerd.ts'
+import { ctrOn } from './support/containerd.ts'
 import { pushImage } from './support/push.ts'
 import { startSite } from './support/site.ts'
 import { describeWith } from './support/tools.ts'
@@ -23,7 +23,7 @@ describeWith(
       await pushImage(site.registry, 'library/ranges', image, '1')
       await using machine = await site.startMachine()
       await machine.run('sh', ['-c', 'cat > /etc/containerd/new.toml'], { input: inRanges })
-      const client = ctrClient(await startContainerd(machine, 'new'))
+      const client = await ctrOn(machine)
 
       expect(await client.pull('docker.io/library/ranges:1')).toContain(image.manifest.digest)
 

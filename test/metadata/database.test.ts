@@ -87,9 +87,7 @@ describe('groups', () => {
     await using opened = await temporaryDatabase()
     const { query } = opened.database
     await expect(query.deleteFrom('manifest').execute()).rejects.toMatchObject({ code: 'SQLITE_READONLY' })
-    await expect(query.transaction().execute(async () => {})).rejects.toMatchObject({
-      code: 'SQLITE_READONLY',
-    })
+    await expect(query.transaction().execute(async () => {})).rejects.toThrow('a connection of its own')
   })
 })
 
@@ -102,7 +100,7 @@ describe('reading and writing at once', () => {
     await using opened = await temporaryDatabase()
     const { database } = opened
     const order: string[] = []
-    const scan = countTo(20_000_000)
+    const scan = countTo(8_000_000)
       .execute(database.query)
       .then(() => order.push('scan'))
     await database.write([insertManifest(database, 1)]).then(() => order.push('write'))
@@ -116,7 +114,7 @@ describe('reading and writing at once', () => {
     const { database } = opened
     const order: string[] = []
     const many =
-      sql`insert into link select 'r' || i, 'd', 'filled', 0 from (${countToAll(2_000_000)})`.compile(
+      sql`insert into link select 'r' || i, 'd', 'filled', 0 from (${countToAll(1_000_000)})`.compile(
         database.query,
       )
     const write = database.write([many]).then(() => order.push('write'))
@@ -133,16 +131,17 @@ describe('reading and writing at once', () => {
 })
 
 describe('a thread that dies', () => {
+  /** More than it may hold in memory. */
+  const fatal =
+    CompiledQuery.raw(`with recursive n(i) as (select 1 union all select i + 1 from n where i < 400)
+    select printf('%.*c', 1000000, 'x') from n`)
+
   test('rejects what it was asked, and the next read is answered again', async () => {
     await using opened = await temporaryDatabase()
     const { database } = opened
-    // More rows than the thread may hold in memory.
-    const fatal = sql`with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000000)
-      select 'a row with some text in it ' || i as text from n`.execute(database.query)
-    const behind = countManifests(database)
+    const outcomes = await Promise.allSettled([database.query.executeQuery(fatal), countManifests(database)])
 
-    await expect(fatal).rejects.toMatchObject({ code: 'THREAD_ENDED' })
-    await expect(behind).rejects.toMatchObject({ code: 'THREAD_ENDED' })
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'THREAD_ENDED' } })
     await database.write([insertManifest(database, 1)])
     expect(await countManifests(database)).toBe(1)
   })
@@ -150,9 +149,6 @@ describe('a thread that dies', () => {
   test('in the middle of a write: its callers are told, nothing of it is there, and the next write is kept', async () => {
     await using opened = await temporaryDatabase()
     const { database } = opened
-    const fatal =
-      CompiledQuery.raw(`with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000000)
-      insert into link select 'r' || i, 'some digest or other', 'filled', 0 from n returning *`)
     const lost = database.write([insertManifest(database, 1), fatal])
 
     await expect(lost).rejects.toMatchObject({ code: 'THREAD_ENDED' })

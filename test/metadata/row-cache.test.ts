@@ -161,6 +161,17 @@ describe('adding', () => {
     expect(await cache.find('key', async () => 'new')).toBe('new')
   })
 
+  test('an absence that was read before its commit is not kept', async () => {
+    const cache = createRowCache<string>(10)
+    const written = Promise.withResolvers<void>()
+    cache.added('key', 'new', written.promise)
+    expect(await cache.find('key', nothing)).toBe('new')
+    written.resolve()
+    await turn()
+
+    expect(await cache.find('key', async () => 'new')).toBe('new')
+  })
+
   test('one that fails is not found by those who waited for a read', async () => {
     const cache = createRowCache<string>(10)
     const written = Promise.withResolvers<void>()

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Loaded, loadPolicies } from '../../src/policy/load.ts'
 import { formatProblem } from '../../src/policy/problem.ts'
@@ -26,7 +26,9 @@ export async function policyFolder(files: Record<string, string | Buffer>): Prom
 
   async function write(name: string, text: string | Buffer): Promise<void> {
     await mkdir(dirname(join(path, name)), { recursive: true })
-    await writeFile(join(path, name), text)
+    // In one step, so that nobody finds half of it.
+    await writeFile(join(path, '.next'), text)
+    await rename(join(path, '.next'), join(path, name))
   }
   for (const [name, text] of Object.entries(files)) await write(name, text)
 

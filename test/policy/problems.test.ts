@@ -64,7 +64,7 @@ describe('a problem names file, line, column, document, field, what was expected
     [
       'a value behind an alias, where it is used',
       'kind: cache\nfills: { all: &none 0, perClient: *none }\n',
-      'a.yaml:2:33 cache › fills.perClient: expected a whole number from 1 to 4096, found the number 0',
+      'a.yaml:2:35 cache › fills.perClient: expected a whole number from 1 to 4096, found the number 0',
     ],
   ])('%s', async (_what, text, problem) => expect(await problemsOf(text)).toContain(problem))
 

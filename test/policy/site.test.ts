@@ -232,8 +232,8 @@ test('what is right but may surprise is a warning', async () => {
   const loaded = await folder.load({ env: { T: 'x' } })
   const warnings = 'site' in loaded ? loaded.warnings.map(formatWarning) : []
   expect(warnings.map((warning) => warning.replaceAll(folder.path, ''))).toEqual([
-    ' b.yml is not read: policies are *.yaml',
-    '/a.yaml:17:1 project "p" › public: a private project is served to nobody until there are accounts',
+    ': b.yml is not read: policies are *.yaml',
+    '/a.yaml:16:1 project "p" › public: a private project is served to nobody until there are accounts',
     '/a.yaml:6:11 registry "hq" › insecure: its certificate is not checked',
     '/a.yaml:7:13 registry "hq" › credential: the credential goes over plain http',
     '/a.yaml:5:10 registry "hq" › serveAs: without address, this site may find itself under the name of the url',

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseChallenges } from '../../src/upstream/challenge.ts'
 
@@ -46,5 +47,20 @@ describe('WWW-Authenticate', () => {
     ],
   ])('%s', (_, header, expected) => {
     expect(plain(header)).toEqual(expected)
+  })
+
+  test('of any text is read without failing, and gives back what was quoted', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'binary-ascii' }),
+        fc.string({ unit: 'binary-ascii' }),
+        (noise, value) => {
+          parseChallenges(noise)
+          const quoted = value.replaceAll(/[\r\n]/g, ' ')
+          const [challenge] = parseChallenges(`Bearer realm="${quoted.replaceAll(/["\\]/g, '\\$&')}"`)
+          expect(challenge?.parameters.get('realm')).toBe(quoted)
+        },
+      ),
+    )
   })
 })

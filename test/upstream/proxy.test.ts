@@ -41,6 +41,18 @@ describe('behind a proxy', () => {
     expect(upstream.requests[0]?.headers).not.toHaveProperty('proxy-authorization')
   })
 
+  test('a proxy may be named without a scheme; what is no URL is not repeated', async () => {
+    await using upstream = await startServer((_, response) => sendManifest(response), tls)
+    await using proxy = await startProxy(upstream.port)
+    const httpsProxy = proxy.url.replace('http://', '')
+    await using client = startClient(settings, { proxy: { httpsProxy }, lookup: resolving({}) })
+
+    expect((await client.getManifest(repository, tag, never())).digest).toBe(manifestDigest)
+    expect(() => startClient(settings, { proxy: { httpsProxy: 'http://me:hunter2@[' } })).toThrow(
+      /^the proxy of the environment is no URL$/,
+    )
+  })
+
   test('what NO_PROXY names is asked directly', async () => {
     await using upstream = await startServer((_, response) => sendManifest(response))
     await using proxy = await startProxy(upstream.port)

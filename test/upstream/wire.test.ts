@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import type { Socket } from 'node:net'
+import type { LookupFunction, Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { mediaTypes } from '../../src/oci/manifest.ts'
@@ -162,6 +162,37 @@ describe('time', () => {
 
     expect(await failureOf(client.getManifest(repository, tag, caller.signal))).toBe(reason)
   })
+})
+
+test('a name whose first address is dead is reached at the next', async () => {
+  await using upstream = await startServer((_, response) => sendManifest(response))
+  const lookup: LookupFunction = (_, __, callback) => {
+    callback(null, [
+      { address: '::1', family: 6 },
+      { address: '127.0.0.1', family: 4 },
+    ])
+  }
+  await using client = startClient(settingsFor(`http://registry.test:${upstream.port}`), { lookup })
+
+  expect((await client.getManifest(repository, tag, never())).digest).toBe(manifestDigest)
+})
+
+test('closing waits for a blob that is being read', async () => {
+  const more = Promise.withResolvers<void>()
+  await using upstream = await startServer(async (_, response) => {
+    response.writeHead(200, { 'content-length': blob.length }).write(blob.subarray(0, 4))
+    await more.promise
+    response.end(blob.subarray(4))
+  })
+  const client = startClient(settingsFor(upstream.url))
+  const { body } = await client.openBlob(repository, blobDigest, { offset: 0 }, never())
+
+  const closed = client.close()
+  more.resolve()
+
+  expect(await buffer(body)).toEqual(blob)
+  await closed
+  expect((await failureOf(client.getManifest(repository, tag, never()))).kind).toBe('down')
 })
 
 test('a large blob arrives as it is', async () => {

@@ -1,11 +1,11 @@
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Client, digestsIn } from './client.ts'
-import { pullByKubelet } from './cri.ts'
+import { expectReadyForKubelet, pullByKubelet } from './cri.ts'
 import type { Machine } from './machine.ts'
 import { paths, toolPath } from './tools.ts'
 
-export interface Containerd {
+interface Containerd {
   /** Runs ctr; containerd 2's own, whatever the daemon's age. */
   ctr(...parameters: string[]): Promise<string>
   /** The Unix socket, seen from outside the machine too. */
@@ -13,7 +13,11 @@ export interface Containerd {
 }
 
 /** containerd 2 (`new`) or 1.6 (`old`), as /etc/containerd/new.toml or old.toml of the machine says. */
-export async function startContainerd(machine: Machine, age: 'old' | 'new'): Promise<Containerd> {
+async function startContainerd(
+  machine: Machine,
+  age: 'old' | 'new',
+  isReady: (socket: string) => Promise<unknown> = access,
+): Promise<Containerd> {
   const at = (name: string) => join(machine.directory, name)
   const socket = at('c.sock')
   await machine.start(
@@ -29,7 +33,7 @@ export async function startContainerd(machine: Machine, age: 'old' | 'new'): Pro
       socket,
     ],
     // A ctr that is started before the socket is there backs off for many seconds.
-    { env: { PATH: paths[age] }, ready: () => access(socket) },
+    { env: { PATH: paths[age] }, ready: () => isReady(socket) },
   )
   return {
     socket,
@@ -38,7 +42,8 @@ export async function startContainerd(machine: Machine, age: 'old' | 'new'): Pro
 }
 
 /** `ctr images pull --hosts-dir`. */
-export function ctrClient({ ctr }: Containerd): Client {
+export async function ctrOn(machine: Machine): Promise<Client> {
+  const { ctr } = await startContainerd(machine, 'new')
   return {
     async pull(image) {
       await ctr('images', 'pull', '--hosts-dir', '/etc/containerd/certs.d', image)
@@ -48,7 +53,8 @@ export function ctrClient({ ctr }: Containerd): Client {
 }
 
 /** What a kubelet does. */
-export function kubeletClient({ socket, ctr }: Containerd): Client {
+export async function kubeletOn(machine: Machine, age: 'old' | 'new'): Promise<Client> {
+  const { socket, ctr } = await startContainerd(machine, age, expectReadyForKubelet)
   return {
     async pull(image) {
       await pullByKubelet(socket, image)

@@ -12,9 +12,16 @@ export async function pullByKubelet(socket: string, image: string): Promise<stri
   return answer.subarray(2).toString()
 }
 
+/** @throws as long as the runtime does not serve kubelets yet: its socket is there before that. */
+export async function expectReadyForKubelet(socket: string): Promise<void> {
+  await call(socket, '/runtime.v1.RuntimeService/Version', Buffer.alloc(0))
+}
+
 /** One unary gRPC call: a protobuf message with a five-byte head each way, the status in the trailers. */
 async function call(socket: string, path: string, message: Buffer): Promise<Buffer> {
-  const session = connectHttp2('http://localhost', { createConnection: () => connect(socket) })
+  const connection = connect(socket)
+  await once(connection, 'connect')
+  const session = connectHttp2('http://localhost', { createConnection: () => connection })
   try {
     const stream = session.request({
       [constants.HTTP2_HEADER_METHOD]: 'POST',

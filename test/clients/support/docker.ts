@@ -14,7 +14,8 @@ export type Docker = (parameters: readonly string[], options?: CommandOptions) =
 export async function startDockerd(machine: Machine, age: 'old' | 'new', ...more: string[]): Promise<Docker> {
   const at = (name: string) => join(machine.directory, name)
   const socket = `unix://${at('d.sock')}`
-  const env = { PATH: paths[age] }
+  // Debian's docker command speaks an older API than the daemon of today would take by itself.
+  const env = { PATH: paths[age], DOCKER_MIN_API_VERSION: '1.41' }
   const docker: Docker = (parameters, options) =>
     machine.run(toolPath('docker'), ['--host', socket, '--config', at('.docker'), ...parameters], options)
 

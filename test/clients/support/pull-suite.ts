@@ -26,6 +26,8 @@ export function pullSuite(options: PullSuiteOptions): void {
       let site: Site
       beforeAll(async () => {
         site = await startSite(upstream)
+        await bringManifests(site, site.images.half)
+        site.back.take()
       })
       afterAll(() => site?.[Symbol.asyncDispose]())
 
@@ -46,7 +48,8 @@ export function pullSuite(options: PullSuiteOptions): void {
       })
 
       if (fallsThrough) {
-        test('what upstream does not have comes from the registry itself', () => pullElsewhere(site, options))
+        test('what upstream does not have comes from the registry itself', () =>
+          pullPast(site, options, 'elsewhere'))
       }
 
       test('upstream gone: what is here is served', async () => {
@@ -57,7 +60,13 @@ export function pullSuite(options: PullSuiteOptions): void {
 
       if (fallsThrough) {
         test('upstream gone: what is not here comes from the registry itself', () =>
-          pullElsewhere(site, options))
+          pullPast(site, options, 'elsewhere'))
+
+        test('upstream gone: an image that is not all here comes from the registry itself', async () => {
+          await noticeTheCut(site)
+
+          await pullPast(site, options, 'half')
+        })
       }
     })
   }
@@ -77,16 +86,34 @@ async function pullBoth(site: Site, { start, second = 'docker.io' }: PullSuiteOp
   expect(blobsAskedIn(site.front.take())).toEqual(expect.arrayContaining(layersOf(app, tool)))
 }
 
-async function pullElsewhere(site: Site, { start }: PullSuiteOptions): Promise<void> {
+async function pullPast(site: Site, { start }: PullSuiteOptions, name: 'elsewhere' | 'half'): Promise<void> {
   await using machine = await site.startMachine()
   const client = await start(machine)
-  const { elsewhere } = site.images
+  const image = site.images[name]
   site.front.take()
 
-  expect(await client.pull('docker.io/library/elsewhere:1')).toContain(elsewhere.manifest.digest)
+  expect(await client.pull(`docker.io/library/${name}:1`)).toContain(image.manifest.digest)
 
   expect(site.front.take()).not.toEqual([])
-  expect(blobsAskedIn(site.hub.take())).toEqual(expect.arrayContaining(layersOf(elsewhere)))
+  expect(blobsAskedIn(site.hub.take())).toEqual(expect.arrayContaining(layersOf(image)))
+}
+
+/** As when somebody looked at the image, or lost patience. */
+async function bringManifests({ edge }: Site, { manifest, images }: ImageIndex): Promise<void> {
+  const digests = [manifest, ...images.map((image) => image.manifest)].map(({ digest }) => digest)
+  for (const reference of [...digests, '1']) {
+    const response = await fetch(new URL(`/v2/docker.io/library/half/manifests/${reference}`, edge))
+    expect(response.status).toBe(200)
+    await response.arrayBuffer()
+  }
+}
+
+async function noticeTheCut({ edge }: Site): Promise<void> {
+  for (const tag of ['2', '3']) {
+    const response = await fetch(new URL(`/v2/docker.io/library/half/manifests/${tag}`, edge))
+    expect(response.status).toBe(503)
+    await response.arrayBuffer()
+  }
 }
 
 /** Of the first platform, which is that of this machine. */

@@ -16,6 +16,8 @@ import { type RegistryKind, startRegistry } from './registry.ts'
  * docker.io and ghcr.io. The clients can reach the real names as well, and it is seen when they do.
  */
 export interface Site extends AsyncDisposable {
+  /** The edge itself, seen by nobody. */
+  readonly edge: URL
   /** What the edge was asked. */
   readonly front: Recorder
   /** What the edge asked of its upstream. */
@@ -24,8 +26,8 @@ export interface Site extends AsyncDisposable {
   readonly hub: Hub
   /** The real registry, to push more into. */
   readonly registry: URL
-  /** `library/app:1` and `library/tool:1` at the upstream, `library/elsewhere:1` at the real names only. */
-  readonly images: { app: ImageIndex; tool: ImageIndex; elsewhere: ImageIndex }
+  /** All as `library/…:1`; `elsewhere` at the real names only. */
+  readonly images: { app: ImageIndex; tool: ImageIndex; half: ImageIndex; elsewhere: ImageIndex }
   /** A machine whose clients are set up as deploy/clients/ says; `edge` is another address for edge.example. */
   startMachine(edge?: string): Promise<Machine>
   /** From now on the edge's upstream refuses connections. */
@@ -40,7 +42,12 @@ export async function startSite(kind: RegistryKind): Promise<Site> {
   await writeFile(authorityFile, authority.ca)
 
   const registry = owned.use(await startRegistry(kind))
-  const images = { app: imageOf('app'), tool: imageOf('tool'), elsewhere: imageOf('elsewhere') }
+  const images = {
+    app: imageOf('app'),
+    tool: imageOf('tool'),
+    half: imageOf('half'),
+    elsewhere: imageOf('elsewhere'),
+  }
   for (const [name, image] of Object.entries(images)) {
     await pushIndex(registry.url, `library/${name}`, image, '1')
   }
@@ -63,6 +70,7 @@ export async function startSite(kind: RegistryKind): Promise<Site> {
 
   const held = owned.move()
   return {
+    edge: new URL(edge.url),
     front,
     back,
     hub,

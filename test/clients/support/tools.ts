@@ -1,6 +1,9 @@
+import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { describe } from 'vitest'
+
+const hasNamespaces = canMakeNamespaces()
 
 /** Where `.ci/install` puts what it builds: the clients that Debian has only in old versions. */
 const toolFolder = join(process.env.OUTPORT_TOOLS ?? '/opt/outport-tools', 'bin')
@@ -47,7 +50,7 @@ export function toolPath(tool: Exclude<Tool, 'namespaces'>): string {
 
 /** A `describe` that is skipped by name where a tool is missing; under OUTPORT_REQUIRE_TOOLS=1 that is an error. */
 export function describeWith(needed: readonly Tool[], title: string, body: () => void): void {
-  const missing = needed.filter((tool) => (tool === 'namespaces' ? !hasNamespaces() : !findTool(tool)))
+  const missing = needed.filter((tool) => (tool === 'namespaces' ? !hasNamespaces : !findTool(tool)))
   if (missing.length === 0) {
     describe(title, body)
     return
@@ -58,14 +61,14 @@ export function describeWith(needed: readonly Tool[], title: string, body: () =>
 }
 
 function reasonOf(tool: Tool): string {
-  return tool === 'namespaces' ? 'no root to make namespaces with' : `${tool} is not installed`
+  return tool === 'namespaces' ? 'no right to make namespaces' : `${tool} is not installed`
 }
 
-function hasNamespaces(): boolean {
-  const root = process.platform === 'linux' && process.getuid?.() === 0
-  return (
-    root && ['unshare', 'nsenter'].every((name) => system.some((folder) => isProgram(join(folder, name))))
-  )
+/** Root in a container may still not be allowed to. */
+function canMakeNamespaces(): boolean {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false
+  const tried = spawnSync('unshare', ['--mount', '--pid', '--fork', '--mount-proc', 'nsenter', '--version'])
+  return tried.status === 0
 }
 
 function pathFolders(): string[] {
