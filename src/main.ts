@@ -33,9 +33,9 @@ export async function serve(version: string): Promise<void> {
   const stop = stopSignal(log)
   const server = await createServer({ config, log, version, site: first.site })
   try {
+    followChanges({ config, server, load, from: first, log, signal: stop })
     for (const { face, url } of server.doors) log.info({ face, url }, 'listening')
     process.stderr.write(welcome(config, server.doors, first.site))
-    followChanges(config, server, load, log, stop)
     await aborted(stop)
     log.info('stopping')
     await server.drain(AbortSignal.timeout(drainMs))
@@ -81,17 +81,22 @@ async function trust({ authorities }: Config): Promise<void> {
   }
 }
 
+interface Following {
+  config: Config
+  server: Server
+  load: () => Promise<Loaded>
+  /** What the server started with. */
+  from: Loaded
+  log: Logger
+  signal: AbortSignal
+}
+
 /** Policies are followed as they change; SIGHUP reads them and the certificates in any case. */
-function followChanges(
-  config: Config,
-  server: Server,
-  load: () => Promise<Loaded>,
-  log: Logger,
-  signal: AbortSignal,
-): void {
+function followChanges({ config, server, load, from, log, signal }: Following): void {
   const policies = watchPolicies({
     folder: config.policies,
     load,
+    from,
     signal,
     onSite(site, warnings) {
       for (const warning of warnings) log.warn(formatWarning(warning))

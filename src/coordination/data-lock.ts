@@ -24,6 +24,8 @@ export async function lockDataDirectory(directory: string): Promise<DataLock> {
   const note = `${file}.json`
   const lock = new Sqlite(file, { timeout: 0 })
   try {
+    // Nothing is ever written: a journal on the disk would only be in the way when the disk is full.
+    lock.pragma('journal_mode = memory')
     lock.exec('begin exclusive')
     await chmod(file, 0o600)
   } catch (cause) {

@@ -25,7 +25,7 @@ interface Ahead<Row> {
   writes: Write<Row>[]
 }
 
-/** Writes to one key settle in the order of their calls. `max` bounds what is kept beyond the writes under way. */
+/** Writes to one key that succeed settle in the order of their calls. `max` bounds what is kept beyond the writes under way. */
 export function createRowCache<Row>(max: number): RowCache<Row> {
   const rows = new LRUCache<string, { row: Row | undefined }>({ max })
   const ahead = new Map<string, Ahead<Row>>()
@@ -53,17 +53,17 @@ export function createRowCache<Row>(max: number): RowCache<Row> {
     rows.delete(key)
     reads.delete(key)
     written.then(
-      () => settle(key, entry, after(entry.base, write)),
+      () => settle(key, entry, write),
       () => {
         write.failed = true
-        settle(key, entry, undefined)
+        settle(key, entry, write)
       },
     )
   }
 
-  function settle(key: string, entry: Ahead<Row>, base: Known<Row>): void {
-    entry.base = base
-    entry.writes.shift()
+  function settle(key: string, entry: Ahead<Row>, write: Write<Row>): void {
+    entry.base = write.failed ? undefined : after(entry.base, write)
+    entry.writes.splice(entry.writes.indexOf(write), 1)
     if (entry.writes.length > 0) return
     ahead.delete(key)
     reads.delete(key)

@@ -8,7 +8,7 @@ export interface Site {
   cache: CacheSettings
 }
 
-/** A project of DESIGN §2: hosted without `proxy`, a mirror with it, virtual with `proxy` and `push`. */
+/** Hosted without `proxy`, a mirror with it, virtual with `proxy` and `push`. */
 export interface Project {
   name: string
   proxy?: {
@@ -28,8 +28,10 @@ export interface Project {
 export interface CacheSettings {
   /** Bytes; `undefined`: 80 % of the disk. */
   budget?: number
+  /** Fractions of the budget at which eviction begins and ends. */
   high: number
   low: number
+  /** Fraction of the disk that cached bytes may not take. */
   reserve: number
   maxAgeMs?: number
   pins: readonly Pattern[]
@@ -38,7 +40,10 @@ export interface CacheSettings {
   memory: number
 }
 
-/** Nothing in it but mirrors that anybody may read: what opens the default mirror on a registry door (DESIGN §2). */
+/**
+ * Nothing in it but mirrors that anybody may read: what opens the default mirror on a registry door. Otherwise a hosted
+ * project would shadow a namespace of Docker Hub, and a challenge would draw its passwords from an old dockerd.
+ */
 export function onlyMirrors(site: Site): boolean {
   return [...site.projects.values()].every(isPublicMirror)
 }

@@ -2,7 +2,7 @@ import { isIP, type LookupFunction } from 'node:net'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { Agent, buildConnector, type Dispatcher, EnvHttpProxyAgent } from 'undici'
 import { addressRefused, isForbiddenAddress, publicLookup } from './addresses.ts'
-import type { ProxySettings, RegistrySettings } from './registry-client.ts'
+import { type ProxySettings, type RegistrySettings, UpstreamError } from './registry-client.ts'
 
 /**
  * How far a host is trusted. `own`: the operator's url. `listed`: named beside it, may be private.
@@ -35,6 +35,7 @@ export interface Agents {
 export function createAgents({ settings, proxy, lookup }: AgentOptions): Agents {
   const { address, connections, timeouts } = settings
   const made = new Map<string, Dispatcher>()
+  let destroyed = false
   const proxies = { 'http:': proxyUrl(proxy.httpProxy), 'https:': proxyUrl(proxy.httpsProxy) }
   const withoutClient = secureContextOf(settings.ca)
   const secureContexts = {
@@ -85,6 +86,7 @@ export function createAgents({ settings, proxy, lookup }: AgentOptions): Agents 
   return {
     viaProxy,
     dispatcherFor(url, trust, bulk) {
+      if (destroyed) throw new UpstreamError('down', `${url.host}: not asked any more, its settings are gone`)
       const proxied = viaProxy(url, trust)
       const key = `${trust} ${bulk} ${proxied}`
       const dispatcher = made.get(key) ?? make(trust, bulk, proxied)
@@ -92,6 +94,7 @@ export function createAgents({ settings, proxy, lookup }: AgentOptions): Agents 
       return dispatcher
     },
     async destroy() {
+      destroyed = true
       await Promise.all([...made.values()].map((dispatcher) => dispatcher.destroy()))
     },
   }

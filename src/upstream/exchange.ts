@@ -71,11 +71,10 @@ async function askWithLogin(
   const answer = await send(ahead?.authorization)
   if (answer.status !== 401 || answer.url.origin !== base.origin) return answer
 
+  drop(answer)
   signal.throwIfAborted()
   const ticket = await orAbandon(login.answer(answer.headers['www-authenticate'], repository, ahead), signal)
-  if (!ticket) return answer
-  drop(answer)
-  return send(ticket.authorization)
+  return ticket ? send(ticket.authorization) : answer
 }
 
 /** A storage host that a registry sent us to refuses a signature, not us: another try gets another one. */

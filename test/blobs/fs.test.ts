@@ -16,6 +16,7 @@ import { describe, expect, test } from 'vitest'
 import type { BlobStore } from '../../src/blobs/blob-store.ts'
 import { createFsBlobStore } from '../../src/blobs/fs.ts'
 import { algorithmOf, type Digest, digestOf, hexOf } from '../../src/oci/digest.ts'
+import { canMount, mountTmpfs } from '../metadata/support/tmpfs.ts'
 import { type BlobStoreHome, blobStoreSuite, readBlob } from '../suites/blob-store-suite.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
@@ -186,6 +187,34 @@ describe('between found and opened', () => {
     await open.handle.close()
   })
 })
+
+test.skipIf(!canMount())(
+  'tmpfs: a full disk fails the write and leaves nothing; with space it works',
+  async () => {
+    await using disk = await mountTmpfs('1m')
+    const directory = join(disk.path, 'blobs')
+    const drafts = join(disk.path, 'uploads')
+    const ballast = join(disk.path, 'ballast')
+    await mkdir(drafts)
+    const blobs = createFsBlobStore({ directory, drafts, durability: 'full' })
+    await blobs.write(digest, bytes)
+    await writeFile(ballast, Buffer.alloc(800_000))
+    const large = randomBytes(500_000)
+
+    const outcomes = await Promise.allSettled([
+      blobs.write(digestOf(large), large),
+      blobs.write(digest, bytes),
+    ])
+    expect(outcomes.map((each) => each.status)).toEqual(['rejected', 'fulfilled'])
+    expect(outcomes[0]).toMatchObject({ reason: { code: 'ENOSPC' } })
+    expect(await blobs.find(digestOf(large))).toBeUndefined()
+    expect(await readdir(drafts)).toEqual([])
+
+    await truncate(ballast, 0)
+    await blobs.write(digestOf(large), large)
+    expect(large.equals(await readBlob(blobs, digestOf(large)))).toBe(true)
+  },
+)
 
 describe.skipIf(spawnSync('strace', ['-V']).status !== 0)('strace: what a power cut would leave', () => {
   const writer = join(import.meta.dirname, 'support', 'writer.ts')

@@ -3,6 +3,7 @@ import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { prepareDataDirectory } from '../../src/coordination/data-directory.ts'
+import { canMount } from '../metadata/support/tmpfs.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 test('everything is made, for this user only, and told by name', async () => {
@@ -78,7 +79,3 @@ test.skipIf(!canMount())(
     }
   },
 )
-
-function canMount(): boolean {
-  return spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
-}

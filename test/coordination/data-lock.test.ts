@@ -1,12 +1,13 @@
-import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { lockDataDirectory } from '../../src/coordination/data-lock.ts'
+import { canMount, mountTmpfs } from '../metadata/support/tmpfs.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
 interface Holder extends AsyncDisposable {
@@ -115,24 +116,23 @@ test('the files are for this user only, and nothing else is left', async () => {
   for (const name of ['node.lock', 'node.lock.json']) {
     expect((await stat(join(directory.path, name))).mode & 0o777, name).toBe(0o600)
   }
+  expect((await readdir(directory.path)).sort()).toEqual(['node.lock', 'node.lock.json'])
   await lock[Symbol.asyncDispose]()
   expect(await readdir(directory.path)).toEqual(['node.lock'])
 })
 
 test.skipIf(!canMount())('tmpfs: two owners are told apart there too', async () => {
-  await using directory = await temporaryDirectory()
-  const disk = join(directory.path, 'disk')
-  await mkdir(disk)
-  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk]).status).toBe(0)
-  try {
-    await using holder = startHolder(disk)
-    expect(await holder.said()).toBe('held')
-    await expect(lockDataDirectory(disk)).rejects.toThrow(`process ${holder.child.pid} `)
-  } finally {
-    spawnSync('umount', [disk])
-  }
+  await using disk = await mountTmpfs('1m')
+  await using holder = startHolder(disk.path)
+  expect(await holder.said()).toBe('held')
+  await expect(lockDataDirectory(disk.path)).rejects.toThrow(`process ${holder.child.pid} `)
 })
 
-function canMount(): boolean {
-  return spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
-}
+test.skipIf(!canMount())('tmpfs: a full disk is no reason not to own it', async () => {
+  await using disk = await mountTmpfs('1m')
+  await (await lockDataDirectory(disk.path))[Symbol.asyncDispose]()
+  await expect(writeFile(join(disk.path, 'ballast'), Buffer.alloc(2_000_000))).rejects.toThrow('ENOSPC')
+
+  await using lock = await lockDataDirectory(disk.path)
+  await expect(lockDataDirectory(lock.directory)).rejects.toThrow(/another Outport$/)
+})

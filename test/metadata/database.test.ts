@@ -1,13 +1,14 @@
-import { spawnSync } from 'node:child_process'
-import { chmod, mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+import { readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { CompiledQuery, sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { type Database, openDatabase } from '../../src/metadata/database.ts'
+import type { Metadata } from '../../src/metadata/metadata.ts'
 import { openMetadata } from '../../src/metadata/open-metadata.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 import { recordOf } from './support/records.ts'
+import { canMount, mountTmpfs } from './support/tmpfs.ts'
 
 async function temporaryDatabase() {
   const directory = await temporaryDirectory()
@@ -233,18 +234,14 @@ describe('opening', () => {
 test.skipIf(!canMount())(
   'tmpfs: a full disk rejects writes, keeps what was acknowledged, and heals with space',
   async () => {
-    await using directory = await temporaryDirectory()
-    const disk = join(directory.path, 'disk')
-    await mkdir(disk)
-    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]).status).toBe(0)
-    try {
-      const metadata = await openMetadata({ file: join(disk, 'outport.db'), durability: 'full' })
-      const ballast = join(disk, 'ballast')
+    await using disk = await mountTmpfs('2m')
+    const file = join(disk.path, 'outport.db')
+    const ballast = join(disk.path, 'ballast')
+    const kept: number[] = []
+    const failures: unknown[] = []
+    {
+      await using metadata = disposable(await openMetadata({ file, durability: 'full' }))
       await writeFile(ballast, Buffer.alloc(1_000_000))
-      await chmod(ballast, 0o600)
-
-      const kept: number[] = []
-      const failures: unknown[] = []
       for (let number = 0; failures.length < 3; number++) {
         await metadata.recordManifest(recordOf(number, 40)).then(
           () => kept.push(number),
@@ -257,18 +254,14 @@ test.skipIf(!canMount())(
 
       await truncate(ballast, 0)
       await metadata.recordManifest(recordOf(1_000_000))
-      await metadata.close()
-
-      const again = await openMetadata({ file: join(disk, 'outport.db'), durability: 'full' })
-      for (const number of kept) expect(await again.manifests.find(recordOf(number).digest)).toBeDefined()
-      expect(await again.manifests.find(recordOf(1_000_000).digest)).toBeDefined()
-      await again.close()
-    } finally {
-      spawnSync('umount', [disk])
+    }
+    await using again = disposable(await openMetadata({ file, durability: 'full' }))
+    for (const number of [...kept, 1_000_000]) {
+      expect(await again.manifests.find(recordOf(number).digest), `record ${number}`).toBeDefined()
     }
   },
 )
 
-function canMount(): boolean {
-  return spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
+function disposable(metadata: Metadata): Metadata & AsyncDisposable {
+  return { ...metadata, [Symbol.asyncDispose]: () => metadata.close() }
 }

@@ -106,6 +106,19 @@ describe('writing', () => {
     expect(await cache.find('key', never)).toBe('later')
   })
 
+  test('the earlier of two writes is found while it goes on and the later has failed', async () => {
+    const cache = createRowCache<string>(10)
+    const earlier = Promise.withResolvers<void>()
+    cache.replaced('key', 'earlier', earlier.promise)
+    cache.replaced('key', 'later', Promise.reject(new Error('closed')))
+    await turn()
+
+    expect(await cache.find('key', never)).toBe('earlier')
+    earlier.resolve()
+    await turn()
+    expect(await cache.find('key', never)).toBe('earlier')
+  })
+
   test('the earlier of two writes is read again when the later fails', async () => {
     const cache = createRowCache<string>(10)
     const later = Promise.withResolvers<void>()
