@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { openTokens } from './auth/tokens.ts'
 import type { BlobStore } from './blobs/blob-store.ts'
 import { createFsBlobStore } from './blobs/fs.ts'
 import type { Config } from './config/config.ts'
@@ -24,6 +26,7 @@ import { createReferrersHandler, createTagsHandler } from './registry/listings.t
 import { createManifestHandler } from './registry/manifests.ts'
 import { createPages } from './registry/pages.ts'
 import { createRegistryRoutes, type RegistryHandlers } from './registry/routes.ts'
+import { createKeySetPage, createTokenPage } from './registry/token.ts'
 import { createBlobResolver } from './resolve/blobs.ts'
 import { createRegistryClients, type RegistryClients } from './resolve/clients.ts'
 import { createKeep } from './resolve/keep.ts'
@@ -80,16 +83,23 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   follow(site)
 
   const handlers = createHandlers(options, state, { stores, clients, metrics }, owned)
-  const registry = createRegistryRoutes({ site: () => state.site, mirror: config.mirror.name, via, handlers })
-  const pages = createPages({
+  const names = { site: () => state.site, mirror: config.mirror.name, service: config.site }
+  const registry = createRegistryRoutes({ ...names, via, publicUrl: config.publicUrl, handlers })
+  const tokens = await openTokens(stores.tokenKey, config.site)
+  const own = createPages({
     metrics,
     notReady: () => (state.draining ? 'the node is stopping' : undefined),
     degraded: () => downOf(clients).map((name) => `registry ${name} does not answer`),
     openMetrics: () => config.metricsListen === undefined && onlyMirrors(state.site),
   })
+  const pages = {
+    ...own,
+    '/service/token': createTokenPage({ ...names, tokens }),
+    '/.well-known/jwks.json': createKeySetPage(tokens),
+  }
   const apps: Apps = {
     doors: createHttpApp({ log, metrics, registry, pages }),
-    metrics: createHttpApp({ log, metrics, registry: noRegistry, pages }),
+    metrics: createHttpApp({ log, metrics, registry: noRegistry, pages: own }),
   }
   const doors = await openDoors(config, apps, certificates, owned)
 
@@ -113,6 +123,8 @@ interface Stores {
   blobs: BlobStore
   /** Folder of the growing files. */
   fills: string
+  /** File of the key that signs tokens. */
+  tokenKey: string
 }
 
 async function openStores(
@@ -124,7 +136,7 @@ async function openStores(
   const metadata = await openMetadata({ file: data.database, durability })
   owned.defer(() => metadata.close())
   const blobs = createFsBlobStore({ directory: data.blobs, drafts: data.uploads, durability })
-  return { metadata, blobs, fills: data.fills }
+  return { metadata, blobs, fills: data.fills, tokenKey: join(data.keys, 'token.json') }
 }
 
 function openClients(

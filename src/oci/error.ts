@@ -1,4 +1,5 @@
 const codes = {
+  BAD_REQUEST: { status: 400, message: 'bad request' },
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to registry' },
   BLOB_UPLOAD_UNKNOWN: { status: 404, message: 'blob upload unknown to registry' },
   DENIED: { status: 403, message: 'requested access to the resource is denied' },
@@ -6,6 +7,10 @@ const codes = {
   LOOP_DETECTED: { status: 508, message: 'this request has already passed through this site' },
   MANIFEST_INVALID: { status: 400, message: 'manifest invalid' },
   MANIFEST_UNKNOWN: { status: 404, message: 'manifest unknown' },
+  MISDIRECTED: {
+    status: 421,
+    message: 'this site does not go by that name',
+  },
   NAME_INVALID: { status: 400, message: 'invalid repository name' },
   NAME_UNKNOWN: { status: 404, message: 'repository name not known to registry' },
   NOT_FOUND: { status: 404, message: 'no such page' },

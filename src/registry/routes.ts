@@ -4,8 +4,9 @@ import { type HttpContext, type HttpEnv, rawPathOf } from '../http/context.ts'
 import { type ErrorCode, RegistryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { parseRegistryPath, type RegistryPath } from '../oci/registry-path.ts'
-import { type Door, locate, type Target } from '../projects/locate.ts'
+import { locate, type Target } from '../projects/locate.ts'
 import { isPublic, onlyMirrors, type Site } from '../projects/project.ts'
+import { doorOf, originOf } from './door.ts'
 
 /** What the routes need of a repository once they know that the caller may read it. */
 export interface RegistryHandlers {
@@ -29,6 +30,10 @@ export interface RegistryRoutesOptions {
   mirror: string
   /** In the `Via` header of what this site asks of others: seen on a request, it has come back. */
   via: string
+  /** The name of this site: the `service` of its challenges. */
+  service: string
+  /** The origin that clients know this site by, where the operator has said it. */
+  publicUrl: string | undefined
   handlers: RegistryHandlers
 }
 
@@ -40,12 +45,8 @@ const unknown: Record<'manifest' | 'blob' | 'tags' | 'referrers', ErrorCode> = {
 }
 
 /** distribution-spec "Endpoints": parses the raw path once, finds the repository, asks the gate, and only then answers. */
-export function createRegistryRoutes({
-  site,
-  mirror,
-  via,
-  handlers,
-}: RegistryRoutesOptions): Handler<HttpEnv> {
+export function createRegistryRoutes(options: RegistryRoutesOptions): Handler<HttpEnv> {
+  const { site, mirror, via, handlers } = options
   return async (c) => {
     c.env.outgoing.setHeader('docker-distribution-api-version', 'registry/2.0')
     if (c.env.incoming.headers.via?.includes(via)) throw new RegistryError('LOOP_DETECTED')
@@ -54,7 +55,7 @@ export function createRegistryRoutes({
     c.set('kind', path.kind)
     const now = site()
     const door = doorOf(c, now)
-    if (path.kind === 'base') return base(c, door, now)
+    if (path.kind === 'base') return base(c, now, options)
     if (path.kind === 'catalog')
       throw new RegistryError('UNSUPPORTED', { message: 'this site does not list its repositories' })
 
@@ -82,18 +83,6 @@ export function createRegistryRoutes({
   }
 }
 
-/** Under a registry's own name the names are that registry's, whatever the listener. */
-function doorOf(c: HttpContext, site: Site): Door {
-  if (c.env.face === 'mirror') return { face: 'mirror' }
-  const host = hostNameOf(c.env.incoming.headers.host ?? '')
-  const registry = [...site.registries.values()].find((each) => each.serveAs.includes(host))
-  return registry ? { face: 'as', registry: registry.name } : { face: 'registry' }
-}
-
-function hostNameOf(host: string): string {
-  return host.replace(/:\d+$/, '').toLowerCase()
-}
-
 /** Two of them name nothing. */
 function namespaceOf(c: HttpContext): string | undefined {
   const all = c.req.queries('ns')
@@ -101,9 +90,14 @@ function namespaceOf(c: HttpContext): string | undefined {
 }
 
 /** A client that is answered 200 here never logs in, so a site with something to log in for challenges. */
-function base(c: HttpContext, door: Door, site: Site): Response {
+function base(c: HttpContext, site: Site, { service, publicUrl }: RegistryRoutesOptions): Response {
   if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw new RegistryError('UNSUPPORTED')
-  if (door.face !== 'mirror' && !onlyMirrors(site)) throw new RegistryError('UNAUTHORIZED')
+  if (c.env.face !== 'mirror' && !onlyMirrors(site)) {
+    const realm = `${originOf(c, site, publicUrl)}/service/token`
+    throw new RegistryError('UNAUTHORIZED', {
+      headers: { 'www-authenticate': `Bearer realm="${realm}",service="${service}"` },
+    })
+  }
   const headers = { 'content-type': 'application/json; charset=utf-8', 'content-length': '2' }
   return c.req.method === 'HEAD' ? c.body(null, 200, headers) : c.body('{}', 200, headers)
 }

@@ -46,7 +46,7 @@ test('killed at any moment of any pull, it comes back with nothing wrong', {
 
   await soak(6, async (chance, at) => {
     const tag = `r${at}`
-    const sizes = [1 + chance.below(3 * MiB), 1 + chance.below(9 * MiB), 1 + chance.below(64)]
+    const sizes = [1 + chance.below(3 * MiB), 1 + chance.below(9 * MiB), 1 + chance.below(64)] as const
     const image = buildImage({
       layers: sizes,
       seed: `${chance.below(1e9)}`,
