@@ -1,7 +1,6 @@
 import { promisify } from 'node:util'
 import { brotliDecompress, unzip } from 'node:zlib'
 import type { Dispatcher } from 'undici'
-import type { IncomingHttpHeaders } from 'undici/types/header.js'
 import { startDeadline } from '../flow/deadline.ts'
 import { errorOfConnection, oneOf, WebPageError } from './failure.ts'
 import { UpstreamError } from './registry-client.ts'
@@ -11,7 +10,7 @@ export interface Answer {
   /** Where the last redirect led. */
   url: URL
   status: number
-  headers: IncomingHttpHeaders
+  headers: Dispatcher.ResponseData['headers']
   body: Dispatcher.ResponseData['body']
 }
 

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'undici/types/header.js'
+import type { Dispatcher } from 'undici'
 import { UpstreamError } from './registry-client.ts'
 import { retryAfterMs } from './retry-after.ts'
 
@@ -8,7 +8,7 @@ export class WebPageError extends UpstreamError {}
 /** What a status that is no success means, said of `host`. */
 export function errorOfStatus(
   status: number,
-  headers: IncomingHttpHeaders,
+  headers: Dispatcher.ResponseData['headers'],
   host: string,
   now: number,
 ): UpstreamError {

@@ -165,7 +165,7 @@ describe('names', () => {
     const redirectHosts = listed ? [`${name}:${trap.port}`] : []
     await using client = startClient(settingsFor(upstream.url, { redirectHosts }), { lookup })
     const outcome = await client.headBlob(repository, blobDigest, never()).catch((error) => error)
-    return { outcome, connections: trap.connections }
+    return { outcome, connections: trap.connections, requests: trap.requests.length }
   }
 
   test.each([
@@ -185,6 +185,21 @@ describe('names', () => {
 
     expect(outcome.kind).toBe('lying')
     expect(lookup.asked()).toBe(1)
+  })
+
+  test('whose address is another one by the time of the connection get no request', async () => {
+    let read = 0
+    const shifty = {
+      family: 4,
+      get address() {
+        return read++ === 0 ? '1.1.1.1' : '127.0.0.1'
+      },
+    }
+    const { outcome, requests } = await redirected('shifty.test', scripted([shifty]))
+
+    expect(outcome).toMatchObject({ kind: 'lying' })
+    expect(read).toBeGreaterThan(1)
+    expect(requests).toBe(0)
   })
 
   test('keep their public addresses when private ones are mixed in', async () => {

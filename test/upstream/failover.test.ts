@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { openMs } from '../../src/upstream/breaker.ts'
 import type { UpstreamCall } from '../../src/upstream/client.ts'
+import { UpstreamError } from '../../src/upstream/registry-client.ts'
 import {
   closedPort,
   failureOf,
@@ -143,7 +144,7 @@ describe('an upstream that fails', () => {
 
     for (let times = 0; times < 3; times++) {
       const caller = new AbortController()
-      const reason = new Error('gone')
+      const reason = new UpstreamError('down', 'the fill has no readers any more')
       asked = Promise.withResolvers()
       const left = failureOf(client.getManifest(repository, tag, caller.signal))
       await asked.promise

@@ -1,0 +1,121 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { access, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { settings } from '../src/config/settings.ts'
+import { loadPolicies } from '../src/policy/load.ts'
+import { temporaryDirectory } from './support/temporary.ts'
+
+const root = join(import.meta.dirname, '..')
+const readme = await readFile(join(root, 'README.md'), 'utf8')
+const blocks = [...readme.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language = '', text = '']) => ({
+  language,
+  text,
+}))
+const commands = blocks
+  .filter(({ language }) => language === 'sh')
+  .flatMap(({ text }) => text.trim().split('\n'))
+
+function npm(args: readonly string[], env: Record<string, string> = {}) {
+  return promisify(execFile)('npm', args, { cwd: root, env: { ...process.env, ...env }, timeout: 120_000 })
+}
+
+/** How each command of the page is held: run here, or by the gate in a fresh clone. */
+const held: Record<string, () => Promise<void>> = {
+  'npm ci && npm start': startsAndStops,
+  'npm run demo': async () => {
+    const { stdout } = await npm(['run', 'demo'])
+    expect(stdout).toMatch(/1\.00/)
+  },
+  'npm run outport -- policy check': async () => {
+    expect((await npm(['run', 'outport', '--', 'policy', 'check'])).stdout).toContain('good: 6 projects')
+  },
+  'npm ci && npm test': () => inGate(['npm ci', 'npm test']),
+  'npm run check': () => inGate(['npm run check']),
+  'npm run bench -- --help': async () => {
+    expect((await npm(['run', 'bench', '--', '--help'])).stdout).toContain('hot-blob')
+  },
+}
+
+async function inGate(parts: readonly string[]): Promise<void> {
+  const gate = (
+    await Promise.all(['run', 'install'].map((file) => readFile(join(root, '.ci', file), 'utf8')))
+  ).join()
+  for (const part of parts) expect(gate).toContain(part)
+}
+
+async function startsAndStops(): Promise<void> {
+  await using folder = await temporaryDirectory()
+  const env = { ...process.env, OUTPORT_LISTEN: '127.0.0.1:0', OUTPORT_DATA: join(folder.path, 'data') }
+  const child = spawn('npm', ['start'], {
+    cwd: root,
+    env,
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const exited = once(child, 'exit')
+  let said = ''
+  for await (const chunk of child.stderr) {
+    said += chunk
+    if (said.includes('daemon.json')) break
+  }
+  expect(said).toMatch(/outport listens on http:\/\/127\.0\.0\.1:\d+\nmirrors docker\.io, ghcr\.io/)
+  process.kill(-Number(child.pid), 'SIGTERM')
+  await exited
+}
+
+describe('the README', () => {
+  test('has no command that nobody runs', () => {
+    expect(commands.length).toBeGreaterThan(4)
+    expect(commands.filter((command) => !(command in held))).toEqual([])
+  })
+
+  test.each(commands)('%s', { timeout: 150_000 }, async (command) => {
+    await held[command]?.()
+  })
+
+  test('lists every setting as the program knows it', () => {
+    for (const { name, meaning, default: value } of settings) {
+      expect(readme).toContain(`| \`${name}\` | ${meaning.replaceAll('|', '\\|')} | ${value} |`)
+    }
+    const rows = [...readme.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, name]) => name)
+    expect(rows).toEqual(settings.map(({ name }) => name))
+  })
+
+  test('shows client settings that stand in deploy/clients, where clients are run with them', async () => {
+    const names = [
+      'daemon.json',
+      'certs.d/_default/hosts.toml',
+      'containerd-2.toml',
+      'containerd-1.toml',
+      'registries.conf',
+      'k3s-registries.yaml',
+    ]
+    const files = await Promise.all(names.map((name) => readFile(join(root, 'deploy/clients', name), 'utf8')))
+    const shown = blocks.filter(({ text, language }) => language !== 'sh' && !text.includes('kind: '))
+    expect(shown.length).toBe(names.length)
+    for (const { text } of shown) expect(files.some((file) => file.includes(text.trimEnd()))).toBe(true)
+  })
+
+  test('shows policies that are right', async () => {
+    await using folder = await temporaryDirectory()
+    const shown = blocks.filter(({ text }) => text.includes('kind: '))
+    expect(shown.length).toBeGreaterThan(0)
+    for (const { text } of shown) {
+      await writeFile(join(folder.path, 'readme.yaml'), text)
+      const loaded = await loadPolicies({
+        folder: folder.path,
+        secrets: { env: () => 'secret', file: async () => 'secret' },
+        surroundings: { mirrorListen: 'unset', mirror: { name: 'docker.io', set: false } },
+      })
+      expect(loaded).not.toHaveProperty('problems')
+    }
+  })
+
+  test('names files that are there', async () => {
+    const links = [...readme.matchAll(/\]\(([^)]+)\)/g)].map(([, path = '']) => path)
+    await Promise.all(links.map((path) => access(join(root, path))))
+  })
+})
