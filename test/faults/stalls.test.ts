@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { responseTo } from '../support/fetch-blob.ts'
 import { buildImage, type Content } from '../support/images.ts'
-import { layerOf, startSite } from './support/site.ts'
+import { layerOf, repository, startSite } from './support/site.ts'
 
 const image = buildImage({ layers: [1_000_000, 2_000_000] })
 const layer = layerOf(image)
@@ -25,6 +26,22 @@ describe('a client does not notice that upstream falls silent', () => {
       const [first, second] = site.upstream.requests.filter(({ kind }) => kind === 'blob')
       expect(second?.connection).not.toBe(first?.connection)
       expect(site.upstream.blobBytes(layer.digest)).toBe(size)
+    })
+  }
+})
+
+describe('the head is there as soon as upstream has said it', () => {
+  for (const [what, headers] of Object.entries({ 'a blob': {}, 'its last bytes': { range: 'bytes=-100' } })) {
+    test(`although of ${what} nothing has come yet`, async () => {
+      await using site = await startSite({ image })
+      using stall = site.upstream.fault({ on: layerGet, stallAt: 0 })
+      const url = `${site.edge.url}/v2/${repository}/blobs/${layer.digest}`
+
+      const response = await responseTo(url, { headers, signal: AbortSignal.timeout(10_000) })
+
+      expect(response.statusCode).toBe('range' in headers ? 206 : 200)
+      expect(stall.hits).toBe(1)
+      response.destroy()
     })
   }
 })

@@ -1,10 +1,16 @@
-import { createLocalJWKSet, jwtVerify } from 'jose'
+import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Edge, mirrorPolicy, startEdge } from '../support/edge.ts'
 import { fetchBlob } from '../support/fetch-blob.ts'
 import { buildImage } from '../support/images.ts'
 import { pull } from '../support/pull.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
+
+interface TokenAnswer {
+  token: string
+  access_token: string
+  expires_in: number
+}
 
 const image = buildImage({ layers: [1000] })
 let upstream: Upstream
@@ -64,10 +70,10 @@ describe('an anonymous token', () => {
     ]
     const answer = await tokenFor(`service=branch&${scopes.map((scope) => `scope=${scope}`).join('&')}`)
     expect(answer.status).toBe(200)
-    const { token, access_token: same, expires_in: seconds } = await answer.json()
+    const { token, access_token: same, expires_in: seconds } = (await answer.json()) as TokenAnswer
     expect([same, seconds]).toEqual([token, 300])
-    const keys = await (await fetch(`${edge.url}/.well-known/jwks.json`)).json()
-    expect(Object.keys(keys.keys[0])).not.toContain('d')
+    const keys = (await (await fetch(`${edge.url}/.well-known/jwks.json`)).json()) as JSONWebKeySet
+    expect(Object.keys(keys.keys[0] ?? {})).not.toContain('d')
     const { payload, protectedHeader } = await jwtVerify(token, createLocalJWKSet(keys), {
       issuer: 'branch',
       audience: 'branch',

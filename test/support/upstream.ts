@@ -7,12 +7,12 @@ import type { Digest, DigestAlgorithm } from '../../src/oci/digest.ts'
 import { createAuthority, type KeyAndCertificate } from './certificates.ts'
 import { contentOf, type Image, type ImageIndex } from './images.ts'
 import type { Line } from './line.ts'
-import { alteredReply } from './upstream/alter.ts'
+import { type Answering, alteredReply } from './upstream/alter.ts'
 import { createGate, type UpstreamAuth } from './upstream/auth.ts'
 import { runUpstream } from './upstream/cli.ts'
 import { deliver, deliverFaulty } from './upstream/deliver.ts'
 import { createFaults, type Fault, type FaultOptions } from './upstream/faults.ts'
-import { jsonReply, type Reply, replyTo } from './upstream/replies.ts'
+import { jsonReply, type Reply, type ReplyRules, replyTo } from './upstream/replies.ts'
 import { createRepositories } from './upstream/repositories.ts'
 import { createRequestLog, matches, type RequestFilter, type SeenRequest } from './upstream/requests.ts'
 import { statsOf } from './upstream/stats.ts'
@@ -77,9 +77,9 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const host = `${address}:${port}`
   const url = `${secured ? 'https' : 'http'}://${host}`
 
-  function replyOf(request: SeenRequest, body: string): Reply | undefined {
+  function replyOf(request: SeenRequest, body: string, contentOf: ReplyRules['contentOf']): Reply {
     if (request.kind === 'token' && gate) return gate.issue(request, body)
-    return gate?.refuse(request)
+    return gate?.refuse(request) ?? replyTo(request, repositories, { referrers, contentOf })
   }
 
   async function answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -90,14 +90,14 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
     try {
       const body = incoming.method === 'POST' ? await text(incoming) : ''
       const strike = faults.take(request)
-      const asIs = strike?.effects.status === undefined ? replyOf(request, body) : undefined
       const common = { request, response, ...(options.line && { line: options.line }) }
-      if (!strike) {
-        const reply = asIs ?? replyTo(request, repositories, { referrers, contentOf: (bytes) => bytes })
-        await deliver({ ...common, reply }, gone.signal)
-      } else {
-        const reply = asIs ?? alteredReply(request, repositories, { referrers }, strike.effects)
+      if (strike) {
+        const answering: Answering = (asked, contentOf) => replyOf(asked, body, contentOf)
+        const reply = alteredReply(request, strike.effects, answering)
         await deliverFaulty({ ...common, reply }, strike, gone.signal)
+      } else {
+        const reply = replyOf(request, body, (bytes) => bytes)
+        await deliver({ ...common, reply }, gone.signal)
       }
     } catch (error) {
       if (!gone.signal.aborted) response.destroy(error instanceof Error ? error : undefined)

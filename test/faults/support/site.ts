@@ -61,6 +61,16 @@ export function layerOf(image: Image): Content {
 }
 
 /** What a client takes for an answer it may keep: every byte that was promised has come, with a good status. */
-export function isWhole({ status, complete }: Fetched): boolean {
-  return (status === 200 || status === 206) && complete
+export function isWhole(answer: Fetched | undefined): boolean {
+  return answer !== undefined && (answer.status === 200 || answer.status === 206) && answer.complete
+}
+
+/** The answer, or `undefined` when the connection ended before it had a status. */
+export async function attempt(asking: Promise<Fetched>): Promise<Fetched | undefined> {
+  try {
+    return await asking
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ECONNRESET') return undefined
+    throw error
+  }
 }

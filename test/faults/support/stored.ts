@@ -20,7 +20,7 @@ export async function storedDigests(data: string): Promise<string[]> {
   return digests
 }
 
-/** Names of files of downloads that are under way or were left. */
+/** Names of the files of downloads that are under way or were left. */
 export async function partsIn(data: string): Promise<string[]> {
   return (await filesUnder(join(data, 'fills'))).map((file) => basename(file))
 }

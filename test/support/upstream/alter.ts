@@ -1,25 +1,22 @@
 import { gzipSync } from 'node:zlib'
 import type { FaultEffects } from './faults.ts'
-import { failure, type Reply, type ReplyRules, replyTo } from './replies.ts'
-import type { Repositories } from './repositories.ts'
+import { failure, type Reply } from './replies.ts'
 import type { SeenRequest } from './requests.ts'
 
 const portal =
   '<!DOCTYPE html><html><title>Welcome</title><body>Please log in to the guest network.</body></html>'
 
+/** What answers in health; the content of manifests and blobs is sent as `contentOf` has it. */
+export type Answering = (request: SeenRequest, contentOf: (bytes: Buffer) => Buffer) => Reply
+
 /** The answer as the fault has it: what it says, not yet how it travels. */
-export function alteredReply(
-  request: SeenRequest,
-  repositories: Repositories,
-  rules: Omit<ReplyRules, 'contentOf'>,
-  effects: FaultEffects,
-): Reply {
+export function alteredReply(request: SeenRequest, effects: FaultEffects, answering: Answering): Reply {
   const instead = insteadOf(request, effects)
   if (instead) return withHeaders(instead, effects)
 
   const { range, ...headers } = request.headers
   const asked = effects.ignoreRange === true && range !== undefined ? { ...request, headers } : request
-  const reply = replyTo(asked, repositories, { ...rules, contentOf: (bytes) => spoiled(bytes, effects) })
+  const reply = answering(asked, (bytes) => spoiled(bytes, effects))
   return withHeaders(effects.gzip === true ? gzipped(reply) : reply, effects)
 }
 
