@@ -21,7 +21,8 @@ export function peakBytesOf(pid: number): Promise<number> {
 
 /** proc(5), `clear_refs`: 5 resets the peak. Where that is not allowed the peak stays that of the whole life. */
 export async function forgetPeak(pid: number): Promise<void> {
-  for (const member of await familyOf(pid)) await writeFile(`/proc/${member.pid}/clear_refs`, '5').catch(() => {})
+  for (const member of await familyOf(pid))
+    await writeFile(`/proc/${member.pid}/clear_refs`, '5').catch(() => {})
 }
 
 async function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): Promise<number> {
@@ -58,7 +59,10 @@ async function everybody(): Promise<Member[]> {
 /** proc(5): fields 4, and 14 to 17. The second, the name, may hold blanks and brackets. */
 async function memberOf(pid: number): Promise<Member> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ').map(Number)
+  const fields = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number)
   const ticks = fields.slice(11, 15).reduce((total, each) => total + each, 0)
   return { pid, parent: fields[1] ?? 0, ticks }
 }

@@ -9,10 +9,9 @@ export class MissingProgramError extends Error {
 }
 
 /** Where tools are that were built for this repository, before those of the system. */
-const tools = process.env.OUTPORT_TOOLS ?? '/opt/outport-tools'
+const tools = join(process.env.OUTPORT_TOOLS ?? '/opt/outport-tools', 'bin')
 const folders = [
   ...new Set([
-    join(tools, 'bin'),
     tools,
     ...(process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== ''),
     // Not on everybody's PATH, but where servers are.
@@ -30,7 +29,7 @@ export function findProgram(name: string): string | undefined {
 export function programPath(name: string, use: string): string {
   const path = findProgram(name)
   if (path === undefined)
-    throw new MissingProgramError(`${use} is not here: no program "${name}" in ${folders.join(', ')}`)
+    throw new MissingProgramError(`${use} is not here: no program "${name}" in ${tools} or on the PATH`)
   return path
 }
 

@@ -80,12 +80,23 @@ async function answering(url: string, child: ChildProcess, signal: AbortSignal):
 /** SIGTERM to the group and, for what is then still there, SIGKILL. */
 async function end(child: ChildProcess): Promise<void> {
   const { pid } = child
-  if (pid === undefined || hasEnded(child)) return
-  const exit = once(child, 'exit')
-  process.kill(-pid, 'SIGTERM')
-  const killer = setTimeout(() => process.kill(-pid, 'SIGKILL'), stopDeadlineMs)
-  await exit
-  clearTimeout(killer)
+  if (pid === undefined) return
+  if (!hasEnded(child)) {
+    const exit = once(child, 'exit')
+    signalGroup(pid, 'SIGTERM')
+    const killer = setTimeout(() => signalGroup(pid, 'SIGKILL'), stopDeadlineMs)
+    await exit
+    clearTimeout(killer)
+  }
+  signalGroup(pid, 'SIGKILL')
+}
+
+function signalGroup(leader: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-leader, signal)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
 }
 
 function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {

@@ -9,7 +9,7 @@ export function formatTable(
   const servers = [...new Set(samples.map(({ server }) => server))]
   const hasReference = servers.includes(reference)
   const shown = columns.map((column) => ({ ...column, compared: hasReference && column.compared === true }))
-  const head = shown.flatMap(({ title, compared }) => (compared ? [title, `× ${reference}`] : [title]))
+  const head = shown.flatMap(({ title, compared }) => (compared ? [title, 'ratio'] : [title]))
   const rows = servers.map((server) => [
     server,
     ...shown.flatMap((column) => cellsOf(column, samples, server, reference)),

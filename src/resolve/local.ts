@@ -2,11 +2,13 @@ import { LRUCache } from 'lru-cache'
 import type { BlobStore, FoundBlob, OpenBlob } from '../blobs/blob-store.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import { type Manifest, parseManifest } from '../oci/manifest.ts'
+import { type Descriptor, parseManifest } from '../oci/manifest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
 /** Blobs up to this size are kept in memory: configs, and the layers that are hardly more than an entry. */
 const smallBytes = 64 * 1024
+
+const wholeForMs = 60_000
 
 export interface StoredManifest {
   digest: Digest
@@ -15,14 +17,20 @@ export interface StoredManifest {
   bytes: Buffer
 }
 
+/** What upstream would have to give for an image to be pulled: something to ask it for. */
+export interface Missing {
+  kind: 'blob' | 'manifest'
+  digest: Digest
+}
+
 /** What this node has itself. Only what a repository links is seen through it. */
 export interface LocalSource {
   manifest(repository: RepositoryName, digest: Digest): Promise<StoredManifest | undefined>
   blob(repository: RepositoryName, digest: Digest): Promise<FoundBlob | undefined>
   /** Bytes that are here whoever links them: for deciding, never for serving. */
   has(digest: Digest): Promise<boolean>
-  /** Whether every config and layer of an image manifest is here. */
-  isWhole(manifest: StoredManifest): Promise<boolean>
+  /** A config or layer of an image that is not here; of an index, a child of which nothing is, unless one is whole. */
+  missing(manifest: StoredManifest): Promise<Missing | undefined>
 }
 
 export interface LocalSourceOptions {
@@ -47,14 +55,41 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
     return bytes
   }
 
+  /** Blobs do not come and go: what was whole a moment ago is not looked at again. */
+  const whole = new LRUCache<Digest, true>({ max: 10_000, ttl: wholeForMs })
+
+  async function stored(digest: Digest): Promise<StoredManifest | undefined> {
+    const known = await metadata.manifests.find(digest)
+    const bytes = known && (await bytesOf(digest))
+    return known && bytes && { digest, mediaType: known.mediaType, size: bytes.length, bytes }
+  }
+
+  async function missing({ digest, bytes, mediaType }: StoredManifest): Promise<Missing | undefined> {
+    if (whole.has(digest)) return undefined
+    const { kind, blobs: wanted, manifests } = parseManifest(bytes, mediaType)
+    const lacking = kind === 'image' ? await missingBlob(wanted) : await missingChild(digest, manifests)
+    if (!lacking) whole.set(digest, true)
+    return lacking
+  }
+
+  async function missingBlob(wanted: readonly Descriptor[]): Promise<Missing | undefined> {
+    const found = await Promise.all(wanted.map(({ digest }) => blobs.find(digest)))
+    const first = wanted.find((_, index) => found[index] === undefined)
+    return first && { kind: 'blob', digest: first.digest }
+  }
+
+  /** One platform that can be pulled is reason enough to show an index. */
+  async function missingChild(index: Digest, children: readonly Descriptor[]): Promise<Missing | undefined> {
+    for (const { digest } of children) {
+      const child = await stored(digest)
+      if (child && !(await missing(child))) return undefined
+    }
+    return children.length > 0 ? { kind: 'manifest', digest: index } : undefined
+  }
+
   return {
     async manifest(repository, digest) {
-      const [link, known] = await Promise.all([
-        metadata.links.find(repository, digest),
-        metadata.manifests.find(digest),
-      ])
-      const bytes = link && known ? await bytesOf(digest) : undefined
-      return known && bytes && { digest, mediaType: known.mediaType, size: bytes.length, bytes }
+      return (await metadata.links.find(repository, digest)) && stored(digest)
     },
     async blob(repository, digest) {
       if (!(await metadata.links.find(repository, digest))) return undefined
@@ -68,11 +103,7 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
     async has(digest) {
       return memory.has(digest) || (await blobs.find(digest)) !== undefined
     },
-    async isWhole({ bytes, mediaType }) {
-      const manifest: Manifest = parseManifest(bytes, mediaType)
-      const found = await Promise.all(manifest.blobs.map((blob) => blobs.find(blob.digest)))
-      return found.every((blob) => blob !== undefined)
-    },
+    missing,
   }
 }
 

@@ -4,12 +4,12 @@ import type { Metadata, TagRow } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { Reference, Tag } from '../oci/reference.ts'
-import { UpstreamError } from '../upstream/registry-client.ts'
-import { answerFor, unavailable } from './errors.ts'
+import { answerFor } from './errors.ts'
 import type { KeepManifest } from './keep.ts'
 import type { LocalSource, StoredManifest } from './local.ts'
 import { createMisses } from './misses.ts'
 import { paced } from './pace.ts'
+import { refuseUnpullable } from './pullable.ts'
 import type { Provenance, ResolvedRepository } from './repository.ts'
 import { createTagResolver } from './tags.ts'
 
@@ -105,7 +105,7 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
           reference.kind === 'digest'
             ? await byDigest(repository, reference.digest, wantBytes, signal)
             : await byTag(repository, reference.tag, wantBytes, signal)
-        await refuseUnpullable(local, repository, answer)
+        await refuseUnpullable(local, repository, answer, signal)
         return answer
       } catch (error) {
         throw answerFor(error, 'MANIFEST_UNKNOWN')
@@ -116,24 +116,4 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
 
 function stateOf({ digest, mediaType, size }: TagRow): Pick<ManifestAnswer, 'digest' | 'mediaType' | 'size'> {
   return { digest, mediaType, size }
-}
-
-/**
- * podman and skopeo take every blob of an image from where its manifest came from. So an image whose blobs cannot be had
- * is refused at its manifest, where they still turn to another source. An index binds nobody.
- */
-async function refuseUnpullable(
-  local: LocalSource,
-  { upstream }: ResolvedRepository,
-  answer: ManifestAnswer,
-): Promise<void> {
-  if (!upstream || (answer.source !== 'stale' && answer.source !== 'hit')) return
-  const failed = answer.unconfirmed === 'down' || answer.unconfirmed === 'limited'
-  if (!failed && !upstream.client.isDown()) return
-  const { digest, mediaType, size, bytes } = answer
-  if (bytes && !(await local.isWhole({ digest, mediaType, size, bytes }))) {
-    throw unavailable('the upstream registry cannot be reached, and not all of this image is here', undefined)
-  }
-  if (!bytes)
-    throw new UpstreamError('down', 'a manifest that is not here, of an upstream that does not answer')
 }

@@ -78,6 +78,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   return {
     settings,
     isDown: () => failover.isDown(),
+    isAnswering: () => failover.isAnswering(),
     headManifest: (repository, reference, signal) => headManifest(ask, repository, reference, signal),
     getManifest: (repository, reference, signal) => getManifest(ask, idleMs, repository, reference, signal),
     headBlob: (repository, digest, signal) => headBlob(ask, settings.type, repository, digest, signal),

@@ -4,6 +4,8 @@ import { UpstreamError } from './registry-client.ts'
 
 const defaultCoolDownMs = 5_000
 const maxCoolDownMs = 60_000
+/** How long an answer says that the next one may be hoped for. */
+const recentMs = 1_000
 
 /** Several urls of one registry, the ones that do not answer left out for a while. */
 export interface Failover<Endpoint> {
@@ -17,6 +19,7 @@ export interface Failover<Endpoint> {
     attempt: (endpoint: Endpoint, budgetMs: number) => Promise<Value>,
   ): Promise<Value>
   isDown(): boolean
+  isAnswering(): boolean
 }
 
 export function createFailover<Endpoint>(
@@ -26,6 +29,7 @@ export function createFailover<Endpoint>(
 ): Failover<Endpoint> {
   const guarded = endpoints.map((endpoint) => ({ endpoint, breaker: closedBreaker as Breaker }))
   let coolUntil = 0
+  let answeredAt = Number.NEGATIVE_INFINITY
 
   async function guard<Value>(
     entry: { breaker: Breaker },
@@ -36,9 +40,11 @@ export function createFailover<Endpoint>(
     try {
       const value = await attempt()
       entry.breaker = closedBreaker
+      answeredAt = now()
       return value
     } catch (error) {
       entry.breaker = signal.aborted ? abandoned(entry.breaker, now()) : after(entry.breaker, error, now())
+      if (!signal.aborted) answeredAt = entry.breaker === closedBreaker ? now() : Number.NEGATIVE_INFINITY
       if (error instanceof UpstreamError && error.kind === 'limited') coolDown(error)
       throw error
     }
@@ -50,6 +56,7 @@ export function createFailover<Endpoint>(
 
   return {
     isDown: () => now() < coolUntil || guarded.every(({ breaker }) => !admits(breaker, now())),
+    isAnswering: () => now() - answeredAt < recentMs,
     async run(budgetMs, signal, attempt) {
       signal.throwIfAborted()
       const waitMs = coolUntil - now()

@@ -48,6 +48,8 @@ export interface RegistryClient {
   readonly settings: RegistrySettings
   /** Upstream is known not to answer: a request now would fail at once (breaker open, or cooling down after 429). */
   isDown(): boolean
+  /** Upstream has answered something within the last second, and nothing has failed since. */
+  isAnswering(): boolean
   /** HEAD; free of charge on Docker Hub. `digest` is upstream's claim, absent when it made none. */
   headManifest(repository: RepositoryName, reference: Reference, signal: AbortSignal): Promise<ManifestHead>
   /** Verified: the bytes are a manifest, and hash to the digest when it was asked for by digest. */

@@ -17,9 +17,7 @@ export async function distribution(): Promise<Server> {
 /** Debian's docker-registry, which is distribution 2.8. */
 export async function dockerRegistry(): Promise<Server | undefined> {
   const program = findProgram('docker-registry')
-  return program === undefined
-    ? undefined
-    : registry('docker-registry', program, await versionOf(program))
+  return program === undefined ? undefined : registry('docker-registry', program, await versionOf(program))
 }
 
 function registry(name: string, program: string, version: string): Server {

@@ -23,14 +23,8 @@ async function startContainerd(
   await machine.start(
     toolPath(`containerd (${age})`),
     [
-      '--config',
-      `/etc/containerd/${age}.toml`,
-      '--root',
-      at('root'),
-      '--state',
-      at('state'),
-      '--address',
-      socket,
+      ...['--config', `/etc/containerd/${age}.toml`],
+      ...['--root', at('root'), '--state', at('state'), '--address', socket],
     ],
     // A ctr that is started before the socket is there backs off for many seconds.
     { env: { PATH: paths[age] }, ready: () => isReady(socket) },

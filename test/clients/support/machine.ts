@@ -61,7 +61,10 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
   )
   const exit = once(holder, 'exit')
   const [said] = await Promise.race([once(holder.stdout, 'data'), exit])
-  if (String(said).trim() !== 'ready') throw new Error(`no namespaces to be had here: ${said}`)
+  if (String(said).trim() !== 'ready') {
+    await rm(directory, { recursive: true, force: true })
+    throw new Error(`no namespaces to be had here: ${said}`)
+  }
   const first = (await readFile(`/proc/${holder.pid}/task/${holder.pid}/children`, 'utf8')).trim()
 
   const inside = (program: string, parameters: readonly string[]) => [

@@ -1,0 +1,71 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { describeWith } from '../clients/support/tools.ts'
+import { createJournal, type Exit, plainEnvironment, startNode } from '../support/node-process.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
+
+const program = join(import.meta.dirname, '../../bench/main.ts')
+
+interface Ended extends Exit {
+  said: string
+}
+
+async function bench(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+  const journal = createJournal()
+  const child = await startNode([program, ...args], { ...environment(), ...env }, journal)
+  onTestFinished(async () => void (await child.end('SIGTERM')))
+  const { code, signal } = await child.exited
+  return { code, signal, said: journal.text() }
+}
+
+function environment(): Record<string, string> {
+  const { OUTPORT_TOOLS } = process.env
+  return { ...plainEnvironment(), ...(OUTPORT_TOOLS !== undefined && { OUTPORT_TOOLS }) }
+}
+
+test('without a question it lists the questions', async () => {
+  const { code, said } = await bench([])
+
+  expect(code, said).toBe(0)
+  for (const question of ['hot-blob', 'cold-clients', 'start', 'hot-manifest'])
+    expect(said).toMatch(new RegExp(`^ {2}${question} +\\S`, 'm'))
+})
+
+test('an unknown question, a wrong number and a peer without a command are refused in one line', async () => {
+  for (const args of [['warm-blob'], ['hot-blob', '--runs', '0'], ['hot-blob', '--peer', 'zot']]) {
+    const { code, said } = await bench(args)
+
+    expect(code, said).toBe(1)
+    expect(said).toMatch(/^bench: .*(warm-blob|--runs 0|--peer "zot").*$/)
+  }
+})
+
+test('what is missing is named', async () => {
+  const { code, said } = await bench(['hot-blob'], { PATH: '/nowhere', OUTPORT_TOOLS: '/nowhere' })
+
+  expect(code, said).toBe(1)
+  expect(said).toMatch(/^bench: .* not here: no program "(curl|registry)" in \/nowhere\/bin or on the PATH$/m)
+})
+
+describeWith(['distribution v3'], 'with distribution beside it', () => {
+  test('hot-blob compares servers in a table and in JSON', { timeout: 120_000 }, async () => {
+    await using folder = await temporaryDirectory()
+    const json = join(folder.path, 'result.json')
+    const sizes = ['--quick', '--runs', '2', '--size', '256KiB']
+    const { code, said } = await bench(['hot-blob', ...sizes, '--json', json])
+
+    expect(code, said).toBe(0)
+    expect(said).toMatch(/^ +CPU s\/GB +ratio +GB\/s +peak MiB$/m)
+    expect(said).toMatch(/^outport {2}/m)
+    expect(said).toMatch(/^distribution v3 {2}/m)
+    expect(said).toMatch(/at most 1\.3 ×; it is \d/)
+    const { question, samples } = JSON.parse(await readFile(json, 'utf8'))
+    expect(question).toBe('hot-blob')
+    for (const server of ['outport', 'distribution v3']) {
+      const own = samples.filter((sample: { server: string }) => sample.server === server)
+      expect(own).toHaveLength(2)
+      for (const { values } of own) expect(values.peak).toBeGreaterThan(1)
+    }
+  })
+})
