@@ -142,7 +142,7 @@ async function proveAndCommit(options: FillOptions, landing: Landing, size: numb
     throw new UpstreamError('lying', `upstream sent ${algorithmOf(digest)}:${got} for ${digest}`)
   }
   await appendExtents(extents, size > extentBytes ? frontier.takeFinished() : [])
-  if (size === extentBytes) await rm(extents, { force: true })
+  if (size <= extentBytes) await rm(extents, { force: true })
   if (options.sync) await handle.sync()
   await options.commit(part, size > extentBytes ? extents : undefined, size)
 }

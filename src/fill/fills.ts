@@ -5,6 +5,7 @@ import type { Links } from '../metadata/metadata.ts'
 import type { Metrics } from '../metrics.ts'
 import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
+import { UpstreamError } from '../upstream/registry-client.ts'
 import { createFill, type Fill, type OpenUpstream } from './fill.ts'
 
 /** The downloads under way on this node: one for a digest, whoever asks and however many. */
@@ -74,6 +75,9 @@ export function createFills(options: FillsOptions): Fills {
     fill.done.then(forget, (error: unknown) => {
       forget()
       options.metrics.fillFailures.inc()
+      if (error instanceof UpstreamError && error.kind === 'lying') {
+        options.metrics.upstreamLies.inc({ registry: request.registry })
+      }
       if (!stop.signal.aborted) options.onError(error, request.digest)
     })
     return fill
@@ -92,6 +96,11 @@ function run(options: FillsOptions, request: FillRequest, id: string, signal: Ab
   const { digest, registry } = request
   const repositories = new Set([request.repository])
   const part = join(options.directory, id)
+  let committed = false
+  const linkAll = (names: Iterable<RepositoryName>) => {
+    const links = [...names].map((repository) => ({ repository, digest, origin: 'filled' as const }))
+    return options.links.add(links).catch((error: unknown) => options.onError(error, digest))
+  }
   const fill: Fill = createFill(
     {
       digest,
@@ -100,31 +109,26 @@ function run(options: FillsOptions, request: FillRequest, id: string, signal: Ab
       statedSize: request.statedSize,
       upstream: request.upstream,
       sync: options.sync,
-      commit: (file, extents) => options.blobs.adopt(digest, file, extents),
+      async commit(file, extents) {
+        await options.blobs.adopt(digest, file, extents)
+        // Before the last bytes are released: what a client has got must be here after a kill.
+        committed = true
+        await linkAll(repositories)
+      },
       onBytes: (count) => options.metrics.upstreamBytes.inc({ registry }, count),
     },
     signal,
   )
-  const linkAll = (names: Iterable<RepositoryName>) => {
-    const links = [...names].map((repository) => ({ repository, digest, origin: 'filled' as const }))
-    return options.links.add(links).catch((error: unknown) => options.onError(error, digest))
-  }
-  let ended = false
-  const done = fill.done.then(() => {
-    ended = true
-    return linkAll(repositories)
-  })
-  done.catch(() => {})
   return {
     digest,
     registry,
     repositories,
     head: fill.head,
-    done,
+    done: fill.done,
     join(repository) {
       if (repositories.has(repository)) return
       repositories.add(repository)
-      if (ended) linkAll([repository])
+      if (committed) linkAll([repository])
     },
     async open(caller) {
       const size = await orAbandon(fill.head, caller)

@@ -40,6 +40,8 @@ export function createBlobSender(pool: BufferPool, onBroken: (error: unknown) =>
       try {
         const parts = partsOf(blob, response)
         outgoing.writeHead(parts.status, { ...response.headers, ...parts.headers })
+        // Upstream may take its time with the first byte, and clients with a head deadline would leave.
+        if (blob.kind === 'growing') outgoing.flushHeaders()
         for (const part of parts.parts) {
           if (typeof part === 'string') await write(outgoing, Buffer.from(part, 'latin1'), signal)
           else await sendRange(pool, outgoing, blob, part, signal)

@@ -31,6 +31,8 @@ export interface LocalSource {
   has(digest: Digest): Promise<boolean>
   /** A config or layer of an image that is not here; of an index, a child of which nothing is, unless one is whole. */
   missing(manifest: StoredManifest): Promise<Missing | undefined>
+  /** An index of the repository names it. */
+  isChild(repository: RepositoryName, digest: Digest): Promise<boolean>
 }
 
 export interface LocalSourceOptions {
@@ -104,6 +106,9 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
       return memory.has(digest) || (await blobs.find(digest)) !== undefined
     },
     missing,
+    async isChild(repository, digest) {
+      return (await metadata.manifests.statedSize(repository, digest)) !== undefined
+    },
   }
 }
 

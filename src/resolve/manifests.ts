@@ -105,7 +105,7 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
           reference.kind === 'digest'
             ? await byDigest(repository, reference.digest, wantBytes, signal)
             : await byTag(repository, reference.tag, wantBytes, signal)
-        await refuseUnpullable(local, repository, answer, signal)
+        await refuseUnpullable(local, repository, reference, answer, signal)
         return answer
       } catch (error) {
         throw answerFor(error, 'MANIFEST_UNKNOWN')

@@ -1,3 +1,4 @@
+import type { Reference } from '../oci/reference.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 import { unavailable } from './errors.ts'
 import type { LocalSource, Missing } from './local.ts'
@@ -7,20 +8,25 @@ import type { ResolvedRepository } from './repository.ts'
 type Upstream = NonNullable<ResolvedRepository['upstream']>
 
 /**
- * podman and skopeo take every blob of an image from where its manifest came from, index included: a manifest is a
- * promise. So an image that is not all here is refused at its manifest while upstream does not answer, where every client
- * still turns to another source. Where upstream was silent lately, it is asked before the promise is made.
+ * podman and skopeo take every blob of an image from where they got the first manifest, index or not: it is a promise.
+ * So what cannot be pulled whole is refused there while upstream does not answer, and they turn to another source. Where
+ * upstream was silent lately, it is asked before the promise is made.
+ *
+ * A child of an index is served whatever is missing of it: who asks for it is bound already, and containerd asks for the
+ * manifests of platforms whose layers it never wants.
  * @throws RegistryError `UNAVAILABLE`
  */
 export async function refuseUnpullable(
   local: LocalSource,
-  { upstream }: ResolvedRepository,
+  { repository, upstream }: ResolvedRepository,
+  reference: Reference,
   { source, unconfirmed, digest, mediaType, size, bytes }: ManifestAnswer,
   signal: AbortSignal,
 ): Promise<void> {
   if (!upstream || (source !== 'stale' && source !== 'hit')) return
   const failed = unconfirmed === 'down' || unconfirmed === 'limited'
   if (!failed && upstream.client.isAnswering()) return
+  if (bytes && reference.kind === 'digest' && (await local.isChild(repository, digest))) return
   const missing = bytes ? await local.missing({ digest, mediaType, size, bytes }) : manifestOf(digest)
   if (missing && (failed || !(await answers(upstream, missing, signal)))) {
     throw unavailable('the upstream registry cannot be reached, and not all of this image is here')

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { buildImage, buildIndex } from '../support/images.ts'
 import { pull } from '../support/pull.ts'
 import { type FaultSite, neverFresh, repository, startSite } from './support/site.ts'
+import { soak, soakSeconds } from './support/soak.ts'
 
 const amd64 = buildImage({ layers: [40_000, 50_000] })
 const index = buildIndex([{ image: amd64 }, { image: buildImage({ layers: [1], platform: 'linux/arm64' }) }])
@@ -36,10 +37,31 @@ test('an edge that starts while upstream is gone serves what it has', async () =
   await using site = await startFilled()
   await site.upstream.stop()
 
-  await site.edge.kill()
   await site.edge.restart()
 
   await expectEveryPull(site)
+})
+
+test('what a client has got is still here after a kill in the same moment, with upstream gone', {
+  timeout: (soakSeconds + 60) * 1000,
+}, async () => {
+  await using site = await startSite({ policy: { project: neverFresh } })
+
+  await soak(8, async (chance) => {
+    const image = buildImage({
+      layers: [1 + chance.below(50_000), 1 + chance.below(50_000)],
+      seed: `${chance.below(1e9)}`,
+    })
+    site.upstream.addImage(repository, '1', image)
+    await pull(site.edge.url, repository, image.manifest.digest)
+
+    await site.edge.kill()
+    await site.upstream.stop()
+    await site.edge.restart()
+
+    expect((await pull(site.edge.url, repository, image.manifest.digest)).digest).toBe(image.manifest.digest)
+    await site.upstream.restart()
+  })
 })
 
 test('what is not here is 503 in OCI JSON while upstream is gone, and works when it is back', async () => {

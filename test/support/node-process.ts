@@ -87,6 +87,10 @@ export async function startNode(
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const exited = once(child, 'close').then(([code, signal]): Exit => ({ code, signal }))
   exited.catch(() => {})
+  // A test that runs out of time takes its whole process with it, and what it started must not outlive that.
+  const orphaned = (): void => void child.kill('SIGKILL')
+  process.once('exit', orphaned)
+  child.once('close', () => process.off('exit', orphaned))
   journal.follow(child)
   await once(child, 'spawn')
   return {
