@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { openTokens } from './auth/tokens.ts'
+import { createTokens } from './auth/tokens.ts'
 import type { BlobStore } from './blobs/blob-store.ts'
 import { createFsBlobStore } from './blobs/fs.ts'
 import type { Config } from './config/config.ts'
@@ -83,7 +83,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const handlers = createHandlers(options, state, { stores, clients, metrics }, owned)
   const names = { site: () => state.site, mirror: config.mirror.name, service: config.site }
   const registry = createRegistryRoutes({ ...names, via, publicUrl: config.publicUrl, handlers })
-  const tokens = await openTokens(stores.tokenKey, config.site)
+  const tokens = createTokens(stores.tokenKey, config.site)
   const own = createPages({
     metrics,
     notReady: () => (state.draining ? 'the node is stopping' : undefined),
@@ -179,9 +179,10 @@ function createHandlers(
   const local = createLocalSource({ metadata, blobs, memoryBytes: site.cache.memory })
   const keep = createKeep({ blobs, metadata, onError })
   const shared = { metadata, local, keep, lifetime: lifetime.signal, onError }
-  const sender = createBlobSender(createBufferPool(bufferBytes), (err) =>
-    log.warn({ err }, 'body broken off'),
-  )
+  const sender = createBlobSender({
+    pool: createBufferPool(bufferBytes),
+    onBroken: (err) => log.warn({ err }, 'body broken off'),
+  })
   const resolved = (target: Target) => resolvedIn(clients, target)
   const listings = createListings(shared)
   return {

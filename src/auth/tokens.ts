@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose'
+import type { JWK } from 'jose'
 
 /** What a token says its bearer may do: the `access` claim of the Docker token protocol. */
 export interface Access {
@@ -19,7 +19,7 @@ export interface Tokens {
   /** @param subject `''` for anonymous */
   issue(subject: string, access: readonly Access[]): Promise<IssuedToken>
   /** The public keys, as `/.well-known/jwks.json` gives them. */
-  readonly keySet: { keys: JWK[] }
+  keySet(): Promise<{ keys: JWK[] }>
 }
 
 /** docker takes less than a minute for a minute; five bound how long a right outlives its revocation. */
@@ -29,25 +29,46 @@ const leewaySeconds = 60
 const algorithm = 'ES256'
 
 /**
- * Signs with the key in `keyFile`, made at the first start.
+ * Signs with the key in `keyFile`, made when the first token is asked for: most sites never are.
  * @param site the name of this site, both issuer and audience
- * @throws naming the file when it holds no key
  */
-export async function openTokens(
-  keyFile: string,
-  site: string,
-  now: () => Date = () => new Date(),
-): Promise<Tokens> {
+export function createTokens(keyFile: string, site: string, now: () => Date = () => new Date()): Tokens {
+  let opened: Promise<Signer> | undefined
+  const signer = () => {
+    opened ??= openSigner(keyFile, site).catch((error: unknown) => {
+      opened = undefined
+      throw error
+    })
+    return opened
+  }
+  return {
+    async keySet() {
+      return { keys: [(await signer()).publicKey] }
+    },
+    async issue(subject, access) {
+      const issuedAt = now()
+      const { sign } = await signer()
+      return { token: await sign(subject, access, issuedAt), expiresInSeconds: lifetimeSeconds, issuedAt }
+    },
+  }
+}
+
+interface Signer {
+  publicKey: JWK
+  sign(subject: string, access: readonly Access[], issuedAt: Date): Promise<string>
+}
+
+async function openSigner(keyFile: string, site: string): Promise<Signer> {
+  const { calculateJwkThumbprint, importJWK, SignJWT } = await import('jose')
   const jwk = await readKey(keyFile)
   const key = await importJWK(jwk, algorithm)
   const { d: _, ...publicKey } = jwk
   const kid = await calculateJwkThumbprint(publicKey)
   return {
-    keySet: { keys: [{ ...publicKey, kid, alg: algorithm, use: 'sig' }] },
-    async issue(subject, access) {
-      const issuedAt = now()
+    publicKey: { ...publicKey, kid, alg: algorithm, use: 'sig' },
+    sign(subject, access, issuedAt) {
       const iat = Math.floor(issuedAt.getTime() / 1000)
-      const token = await new SignJWT({ access: [...access] })
+      return new SignJWT({ access: [...access] })
         .setProtectedHeader({ alg: algorithm, typ: 'JWT', kid })
         .setIssuer(site)
         .setAudience(site)
@@ -57,11 +78,11 @@ export async function openTokens(
         .setExpirationTime(iat + lifetimeSeconds)
         .setJti(randomUUID())
         .sign(key)
-      return { token, expiresInSeconds: lifetimeSeconds, issuedAt }
     },
   }
 }
 
+/** @throws naming the file when it holds no key */
 async function readKey(file: string): Promise<JWK> {
   try {
     return JSON.parse(await readFile(file, 'utf8'))
@@ -70,6 +91,7 @@ async function readKey(file: string): Promise<JWK> {
       throw new Error(`${file} holds no key: move it away for a new one`, { cause })
     }
   }
+  const { exportJWK, generateKeyPair } = await import('jose')
   const { privateKey } = await generateKeyPair(algorithm, { extractable: true })
   const jwk = await exportJWK(privateKey)
   await writeFile(file, JSON.stringify(jwk), { mode: 0o600, flag: 'wx' })

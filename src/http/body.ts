@@ -5,8 +5,6 @@ import type { OpenBlob } from '../blobs/blob-store.ts'
 import { type ByteRange, contentRangeOf } from '../oci/range.ts'
 import type { BufferPool, BufferSize } from './buffers.ts'
 
-/** A socket that takes no byte for this long is cut. Upstream's silence is not the client's: waiting for bytes costs nothing. */
-const stalledMs = 60_000
 /** A write that is through within this time is to a client that keeps up. */
 const promptMs = 50
 
@@ -30,32 +28,59 @@ export interface BlobSender {
   ): Promise<Response>
 }
 
-/**
- * The only place that knows how a blob's bytes leave.
- * @param onBroken hears why a body could not be completed, unless its client left
- */
-export function createBlobSender(pool: BufferPool, onBroken: (error: unknown) => void): BlobSender {
+export interface BlobSenderOptions {
+  pool: BufferPool
+  /** Hears why a body could not be completed, unless its client left. */
+  onBroken(error: unknown): void
+  /** Default a minute. */
+  stalledMs?: number
+}
+
+/** The only place that knows how a blob's bytes leave. */
+export function createBlobSender({ pool, onBroken, stalledMs = 60_000 }: BlobSenderOptions): BlobSender {
   return {
     async send(outgoing, blob, response, signal) {
+      const { status, headers, parts } = partsOf(blob, response)
+      const [only, ...others] = parts
+      if (blob.kind === 'bytes' && typeof only === 'object' && others.length === 0) {
+        return sendBytes(
+          outgoing,
+          status,
+          { ...response.headers, ...headers },
+          blob.bytes.subarray(only.start, only.end),
+        )
+      }
+      const stall = watchForStall(outgoing, stalledMs)
       try {
-        const parts = partsOf(blob, response)
-        outgoing.writeHead(parts.status, { ...response.headers, ...parts.headers })
+        outgoing.writeHead(status, { ...response.headers, ...headers })
         // Upstream may take its time with the first byte, and clients with a head deadline would leave.
         if (blob.kind === 'growing') outgoing.flushHeaders()
-        for (const part of parts.parts) {
+        for (const part of parts) {
           if (typeof part === 'string') await write(outgoing, Buffer.from(part, 'latin1'), signal)
           else await sendRange(pool, outgoing, blob, part, signal)
         }
         outgoing.end()
       } catch (error) {
         outgoing.destroy()
-        if (!signal.aborted) onBroken(error)
+        if (stall.found || !signal.aborted) onBroken(stall.found ?? error)
       } finally {
+        stall.stop()
         await close(blob)
       }
       return RESPONSE_ALREADY_SENT
     },
   }
+}
+
+/** A whole answer at once, past the copies and streams of a Response. */
+export function sendBytes(
+  outgoing: ServerResponse,
+  status: number,
+  headers: Readonly<Record<string, string | number>>,
+  bytes: Uint8Array,
+): Response {
+  outgoing.writeHead(status, headers).end(bytes)
+  return RESPONSE_ALREADY_SENT
 }
 
 export async function close(blob: OpenBlob): Promise<void> {
@@ -138,26 +163,37 @@ async function sendRange(
 function write(outgoing: ServerResponse, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
   return new Promise((resolve, reject) => {
-    const { socket } = outgoing
-    let taken = socket?.bytesWritten ?? 0
-    const watch = setInterval(() => {
-      const now = socket ? socket.bytesWritten - socket.writableLength : 0
-      if (now === taken) settle(new Error(`the client took no byte for ${stalledMs / 1000} s`))
-      taken = now
-    }, stalledMs)
-    const leave = () => settle(signal.reason)
+    // Without a callback when the client leaves: the signal says that.
+    const leave = () => reject(signal.reason)
     signal.addEventListener('abort', leave, { once: true })
-    function settle(error?: unknown): void {
-      clearInterval(watch)
+    outgoing.write(bytes, (error) => {
       signal.removeEventListener('abort', leave)
-      if (!error) {
-        resolve()
-        return
-      }
-      // Before the buffer is lent to somebody else: a socket that lives might still send from it.
-      outgoing.destroy()
-      reject(error)
-    }
-    outgoing.write(bytes, (error) => settle(error ?? undefined))
+      if (error) reject(error)
+      else resolve()
+    })
   })
+}
+
+/** Cuts a client that has bytes waiting and takes none of them; one that waits for bytes is not stalled. */
+function watchForStall(
+  outgoing: ServerResponse,
+  stalledMs: number,
+): { readonly found?: Error; stop(): void } {
+  const watch: { found?: Error; stop(): void } = {
+    stop() {
+      outgoing.off('timeout', look)
+      outgoing.setTimeout(0)
+    },
+  }
+  // The socket's own timer counts what the kernel takes of a pending write as activity.
+  function look(): void {
+    if (outgoing.writableLength === 0) {
+      outgoing.setTimeout(stalledMs)
+      return
+    }
+    watch.found = new Error(`the client took no byte for ${stalledMs / 1000} s`)
+    outgoing.destroy()
+  }
+  outgoing.setTimeout(stalledMs, look)
+  return watch
 }

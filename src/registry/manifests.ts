@@ -1,3 +1,4 @@
+import { sendBytes } from '../http/body.ts'
 import { type HttpContext, signalOf } from '../http/context.ts'
 import type { RegistryPath } from '../oci/registry-path.ts'
 import type { Target } from '../projects/locate.ts'
@@ -23,7 +24,7 @@ export function createManifestHandler(
     const whole = { ...headers, 'content-length': String(answer.size) }
     return isHead || !answer.bytes
       ? c.body(null, 200, whole)
-      : c.body(answer.bytes as Buffer<ArrayBuffer>, 200, whole)
+      : sendBytes(c.env.outgoing, 200, whole, answer.bytes)
   }
 }
 

@@ -53,7 +53,7 @@ export function createTokenPage({ tokens, service, site, mirror }: TokenOptions)
 
 /** RFC 7517: who trusts this site's tokens finds its keys here. */
 export function createKeySetPage({ keySet }: Tokens): Handler<HttpEnv> {
-  return (c) => c.json(keySet)
+  return async (c) => c.json(await keySet())
 }
 
 function grant(c: HttpContext, site: Site, mirror: string, scope: string): Access[] {
