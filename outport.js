@@ -2,7 +2,9 @@
 // Plain JavaScript without new syntax, so that an old Node can say in one line that it is too old.
 const major = Number(process.versions.node.split('.')[0])
 if (major < 24) {
-  console.error(`outport: needs Node 24 or newer, this is ${process.versions.node} (npm start brings its own)`)
+  console.error(
+    `outport: needs Node 24 or newer, this is ${process.versions.node} (npm start brings its own)`,
+  )
   process.exit(1)
 }
 const { enableCompileCache } = await import('node:module')

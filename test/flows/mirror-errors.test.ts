@@ -60,7 +60,9 @@ test('with upstream down an image is promised only when all of it is here', asyn
   await pull(site.edge, 'library/y', other)
   await site.upstream.stop()
   // An upstream that has answered within the last second is believed to go on.
-  await expect.poll(async () => (await ask(site.edge, '/v2/library/z/manifests/1')).status, { timeout: 10_000 }).toBe(503)
+  await expect
+    .poll(async () => (await ask(site.edge, '/v2/library/z/manifests/1')).status, { timeout: 10_000 })
+    .toBe(503)
 
   for (const reference of ['1', half.manifest.digest]) {
     await expectError(site.edge, `/v2/library/z/manifests/${reference}`, 503, 'UNAVAILABLE')
