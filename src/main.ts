@@ -5,6 +5,7 @@ import { setDefaultCACertificates } from 'node:tls'
 import { type Config, surroundingsOf } from './config/config.ts'
 import { readEnvironment } from './config/environment.ts'
 import { createSecrets } from './config/secrets.ts'
+import { armFailpoint } from './flow/failpoint.ts'
 import { createLogger, type Logger } from './log.ts'
 import { type Loaded, loadPolicies } from './policy/load.ts'
 import { formatProblem, formatWarning } from './policy/problem.ts'
@@ -25,14 +26,16 @@ export async function serve(version: string): Promise<void> {
   const config = configOf()
   const log = createLogger(config.logLevel)
   await trust(config)
+  armFailpoint(config.failpoint)
   const load = policyLoader(config)
   const first = await load()
   if ('problems' in first) throw new StartError(first.problems.map(formatProblem).join('\n'))
   for (const warning of first.warnings) log.warn(formatWarning(warning))
 
-  const stop = stopSignal(log)
+  const stop = stopSignal()
   const server = await createServer({ config, log, version, site: first.site })
   try {
+    surviveMistakes(log)
     followChanges({ config, server, load, from: first, log, signal: stop })
     for (const { face, url } of server.doors) log.info({ face, url }, 'listening')
     process.stderr.write(welcome(config, server.doors, first.site))
@@ -100,7 +103,12 @@ function followChanges({ config, server, load, from, log, signal }: Following): 
     signal,
     onSite(site, warnings) {
       for (const warning of warnings) log.warn(formatWarning(warning))
-      server.follow(site)
+      try {
+        server.follow(site)
+      } catch (err) {
+        log.error({ err }, 'policies cannot be followed; the last good ones go on')
+        return
+      }
       log.info({ projects: site.projects.size, registries: site.registries.size }, 'policies loaded')
     },
     onProblems(problems) {
@@ -118,15 +126,17 @@ function followChanges({ config, server, load, from, log, signal }: Following): 
   signal.addEventListener('abort', () => process.off('SIGHUP', hangUp), { once: true })
 }
 
-/** One request that goes wrong in a way nobody thought of must not end the others. */
-function stopSignal(log: Logger): AbortSignal {
+function stopSignal(): AbortSignal {
   const stop = new AbortController()
-  const onSignal = () => stop.abort()
-  process.once('SIGTERM', onSignal)
-  process.once('SIGINT', onSignal)
+  process.once('SIGTERM', () => stop.abort())
+  process.once('SIGINT', () => stop.abort())
+  return stop.signal
+}
+
+/** One request that goes wrong in a way nobody thought of must not end the others. */
+function surviveMistakes(log: Logger): void {
   process.on('uncaughtException', (err) => log.error({ err }, 'uncaught exception'))
   process.on('unhandledRejection', (err) => log.error({ err }, 'unhandled rejection'))
-  return stop.signal
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

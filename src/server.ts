@@ -4,7 +4,7 @@ import { createTokens } from './auth/tokens.ts'
 import type { BlobStore } from './blobs/blob-store.ts'
 import { createFsBlobStore } from './blobs/fs.ts'
 import type { Config } from './config/config.ts'
-import { prepareDataDirectory } from './coordination/data-directory.ts'
+import { clearLeftovers, prepareDataDirectory } from './coordination/data-directory.ts'
 import { lockDataDirectory } from './coordination/data-lock.ts'
 import { createFills } from './fill/fills.ts'
 import { createHttpApp, type HttpApp } from './http/app.ts'
@@ -74,8 +74,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const via = `outport-${randomBytes(6).toString('hex')}`
   const clients = owned.use(openClients(options, via, metrics))
   const follow = (next: Site) => {
-    state.site = next
     clients.follow(next.registries.values())
+    state.site = next
     metrics.followRegistries(clients.all().map(({ settings, isDown }) => ({ ...settings, isDown })))
   }
   follow(site)
@@ -88,7 +88,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     metrics,
     notReady: () => (state.draining ? 'the node is stopping' : undefined),
     degraded: () => downOf(clients).map((name) => `registry ${name} does not answer`),
-    openMetrics: () => config.metricsListen === undefined && onlyMirrors(state.site),
+    metricsReaders: () => {
+      if (config.metricsListen) return 'nobody'
+      return onlyMirrors(state.site) ? 'everybody' : 'this machine'
+    },
   })
   const pages = {
     ...own,
@@ -132,6 +135,7 @@ async function openStores(
 ): Promise<Stores> {
   const data = await prepareDataDirectory(folder)
   owned.use(await lockDataDirectory(folder))
+  await clearLeftovers(data)
   const metadata = await openMetadata({ file: data.database, durability })
   owned.defer(() => metadata.close())
   const blobs = createFsBlobStore({ directory: data.blobs, drafts: data.uploads, durability })
@@ -220,10 +224,18 @@ function noRegistry(): never {
 }
 
 function resolvedIn(clients: RegistryClients, { project, repository, upstream }: Target): ResolvedRepository {
-  const client = upstream && clients.get(upstream.registry.name)
+  const first = upstream && clients.get(upstream.registry.name)
   return {
     repository,
-    ...(client && { upstream: { client, repository: upstream.repository } }),
+    ...(first && {
+      upstream: {
+        // What goes on longer than a reload asks the client that is there then.
+        get client() {
+          return clients.get(upstream.registry.name) ?? first
+        },
+        repository: upstream.repository,
+      },
+    }),
     freshness: project.freshness,
     stale: project.stale,
   }

@@ -19,5 +19,10 @@ function hint(config: Config, doors: readonly OpenDoor[], site: Site): string {
   const project = site.projects.get(config.mirror.name)
   if (!door || !project || !isPublicMirror(project))
     return 'there is no default mirror for /etc/docker/daemon.json'
-  return `put into /etc/docker/daemon.json: { "registry-mirrors": ["${door.url}"] }`
+  return `put into /etc/docker/daemon.json: { "registry-mirrors": ["${withoutWildcard(door.url)}"] }`
+}
+
+/** All addresses are none that a client could ask. */
+function withoutWildcard(url: string): string {
+  return url.replace('://0.0.0.0:', '://localhost:').replace('://[::]:', '://localhost:')
 }

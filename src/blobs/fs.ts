@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { constants, lstat, open, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
 import type { BlobStore, FoundBlob, OpenBlob } from './blob-store.ts'
 import { createFolders, syncFolder } from './folders.ts'
@@ -115,15 +116,6 @@ async function writeDraft(draft: string, bytes: Uint8Array, durable: boolean): P
     if (durable) await handle.sync()
   } finally {
     await handle.close()
-  }
-}
-
-async function unlessAbsent<Value>(work: Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await work
-  } catch (error) {
-    if (isAbsence(error)) return undefined
-    throw error
   }
 }
 

@@ -1,4 +1,4 @@
-import { access, constants, mkdir } from 'node:fs/promises'
+import { access, constants, lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** Where everything of a node stands. */
@@ -29,6 +29,15 @@ export async function prepareDataDirectory(directory: string): Promise<DataDirec
   }
   for (const folder of [directory, ...Object.values(folders)]) await prepare(folder)
   return { database: join(directory, 'outport.db'), ...folders }
+}
+
+/** Clears what a process that was killed has left behind: drafts, and parts that hold nothing. Call it as the owner. */
+export async function clearLeftovers({ fills, uploads }: DataDirectory): Promise<void> {
+  for (const name of await readdir(uploads)) await rm(join(uploads, name), { recursive: true, force: true })
+  for (const name of await readdir(fills)) {
+    const file = join(fills, name)
+    if ((await lstat(file)).size === 0) await rm(file, { recursive: true, force: true })
+  }
 }
 
 async function prepare(folder: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { appendFile, type FileHandle, readFile, writeFile } from 'node:fs/promises'
+import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest } from '../oci/digest.ts'
 
 /** A blob's bytes are hashed in pieces of this size, so that what has landed can be checked, and one piece mended. */
@@ -63,19 +64,20 @@ export async function appendExtents(file: string, finished: readonly string[]): 
 
 /**
  * What of `part` can be believed: the leading extents whose bytes hash to their lines. Both files are cut back to that.
- * The end of a blob of `statedSize` is never believed, so that upstream is asked once more whether it has the blob.
+ * The end of a blob, of `statedSize` or as far as it goes, is never believed: upstream is asked once more for it.
  */
 export async function recoverFrontier(
   part: FileHandle,
   extentsFile: string,
   digest: Digest,
-  statedSize = Number.POSITIVE_INFINITY,
+  statedSize?: number,
 ): Promise<Frontier> {
   const lines = await linesOf(extentsFile)
   const frontier = createFrontier(digest)
+  const end = statedSize ?? (await part.stat()).size
   const buffer = Buffer.allocUnsafe(lines.length > 0 ? extentBytes : 0)
   for (const line of lines) {
-    if (frontier.offset + extentBytes >= statedSize) break
+    if (frontier.offset + extentBytes >= end) break
     const { bytesRead } = await part.read(buffer, 0, extentBytes, frontier.offset)
     if (bytesRead < extentBytes || createHash('sha256').update(buffer).digest('hex') !== line) break
     frontier.update(buffer)
@@ -87,10 +89,5 @@ export async function recoverFrontier(
 }
 
 async function linesOf(file: string): Promise<string[]> {
-  try {
-    return (await readFile(file, 'latin1')).split('\n')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
-    throw error
-  }
+  return (await unlessAbsent(readFile(file, 'latin1')))?.split('\n') ?? []
 }

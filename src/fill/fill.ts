@@ -1,10 +1,11 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Growing } from '../blobs/blob-store.ts'
+import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { type BlobOffset, type BlobStream, UpstreamError } from '../upstream/registry-client.ts'
 import { appendExtents, createFrontier, extentBytes, type Frontier, recoverFrontier } from './extents.ts'
-import { createGrowth, type Growth } from './growth.ts'
+import { createGrowth, type Growth, heldBackBytes } from './growth.ts'
 import { type Landing, land } from './land.ts'
 
 /** Where a fill gets its bytes. Called again, further on, after a break. */
@@ -36,16 +37,15 @@ export interface Fill {
   reader(): Growing | undefined
 }
 
-/** Tries in a row that bring no byte. */
-const maxFruitless = 3
-const backoffMs = [0, 1000, 2000]
+/** How long to wait before each try in a row that has brought no byte. An upstream that restarts is back within these. */
+const backoffMs = [0, 1000, 2000, 4000]
+const maxPauseMs = 10_000
 
 /** Starts at once. `signal` ends it; what has landed stays for the next one. */
 export function createFill(options: FillOptions, signal: AbortSignal): Fill {
   const head = Promise.withResolvers<number>()
   const growth = createGrowth()
-  const done = run(options, growth, head.resolve, signal).catch(async (error: unknown) => {
-    if (error instanceof UpstreamError && error.kind === 'lying') await discardPart(options)
+  const done = run(options, growth, head.resolve, signal).catch((error: unknown) => {
     head.reject(error)
     growth.fail(error)
     throw error
@@ -68,20 +68,26 @@ async function run(
       handle,
       frontier,
       size: options.statedSize,
-      async onLanded(count) {
+      onArrived: options.onBytes,
+      async onLanded() {
         growth.advance(frontier.offset)
-        options.onBytes?.(count)
         await appendExtents(options.extents, frontier.takeFinished())
       },
     }
     const size = await follow(options, landing, signal, (known) => {
       growth.sizeIs(known)
       growth.advance(frontier.offset)
-      headIs(known)
+      // What is held back whole has no head that could be said before its proof.
+      if (known > heldBackBytes) headIs(known)
     })
     await proveAndCommit(options, landing, size)
     growth.complete(size)
     headIs(size)
+  } catch (error) {
+    // Nothing is built upon what an upstream sent that says what cannot be true, and an empty part is no start.
+    const isLie = error instanceof UpstreamError && error.kind === 'lying'
+    if (frontier.offset === 0 || isLie || isDiskFull(error)) await discardPart(options)
+    throw error
   } finally {
     growth.detach()
   }
@@ -91,12 +97,16 @@ async function openPart({ part, extents, digest, statedSize }: FillOptions): Pro
   handle: FileHandle
   frontier: Frontier
 }> {
-  try {
-    const handle = await open(part, 'r+')
-    return { handle, frontier: await recoverFrontier(handle, extents, digest, statedSize) }
-  } catch (error) {
-    if (!isAbsent(error)) throw error
+  const known = await unlessAbsent(open(part, 'r+'))
+  if (!known) {
+    await rm(extents, { force: true })
     return { handle: await open(part, 'wx+', 0o600), frontier: createFrontier(digest) }
+  }
+  try {
+    return { handle: known, frontier: await recoverFrontier(known, extents, digest, statedSize) }
+  } catch (error) {
+    await known.close()
+    throw error
   }
 }
 
@@ -126,10 +136,9 @@ async function follow(
       // Before upstream has said yes, the one who asks is told at once; after it, nobody need notice the break.
       if (!accepted || !isPassing(error)) throw error
       fruitless = frontier.offset > before ? 0 : fruitless + 1
-      if (fruitless >= maxFruitless) throw error
-      await sleep(Math.max(backoffMs[fruitless] ?? 0, Math.min(error.retryAfterMs ?? 0, 10_000)), undefined, {
-        signal,
-      })
+      const pauseMs = backoffMs[fruitless]
+      if (pauseMs === undefined) throw error
+      await sleep(Math.max(pauseMs, Math.min(error.retryAfterMs ?? 0, maxPauseMs)), undefined, { signal })
     }
   }
 }
@@ -147,7 +156,6 @@ async function proveAndCommit(options: FillOptions, landing: Landing, size: numb
   await options.commit(part, size > extentBytes ? extents : undefined, size)
 }
 
-/** Where upstream has said what cannot be true, nothing it sent before is built upon. */
 async function discardPart({ part, extents }: FillOptions): Promise<void> {
   await Promise.all([rm(part, { force: true }), rm(extents, { force: true })])
 }
@@ -163,10 +171,11 @@ function agreedSize(stated: number | undefined, stream: BlobStream): number | un
   return stated ?? stream.size
 }
 
-function isPassing(error: unknown): error is UpstreamError {
-  return error instanceof UpstreamError && (error.kind === 'down' || error.kind === 'limited')
+/** What is kept of it then would keep others from being kept. */
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 }
 
-function isAbsent(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+function isPassing(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && (error.kind === 'down' || error.kind === 'limited')
 }

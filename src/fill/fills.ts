@@ -12,15 +12,15 @@ import { createFill, type Fill, type OpenUpstream } from './fill.ts'
 export interface Fills {
   /** The running fill that others may join; whether the asker may is for the caller to decide. */
   find(digest: Digest): RunningFill | undefined
-  /** Joins the running fill, or starts one. */
-  start(request: FillRequest): RunningFill
+  /** Starts a fill, or finds the asker's own; `undefined` when only one of others is running. */
+  start(request: FillRequest): RunningFill | undefined
   /** Ends what is under way; it goes on from where it was at the next start. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
 export interface FillRequest {
   digest: Digest
-  /** Who asks: each repository that joins holds the blob when it is done. */
+  /** Who asks, and will hold the blob. */
   repository: RepositoryName
   /** Name of the registry that the bytes come from. */
   registry: string
@@ -58,13 +58,10 @@ export function createFills(options: FillsOptions): Fills {
   const running = new Map<string, RunningFill>()
   const stop = new AbortController()
 
-  function start(request: FillRequest): RunningFill {
+  function start(request: FillRequest): RunningFill | undefined {
     const id = fileNameOf(request)
-    const joined = running.get(id)
-    if (joined) {
-      joined.join(request.repository)
-      return joined
-    }
+    const known = running.get(id)
+    if (known) return known.repositories.has(request.repository) ? known : undefined
     const fill = run(options, request, id, stop.signal)
     running.set(id, fill)
     options.metrics.fills.set(running.size)

@@ -5,7 +5,7 @@ import type { Growing } from '../blobs/blob-store.ts'
  * A blob's last bytes are given to nobody before its digest is proven, so that no response can be complete and wrong.
  * A page, since clients take what they got as bytes on disk anyway.
  */
-const heldBackBytes = 4096
+export const heldBackBytes = 4096
 
 interface Waiter {
   position: number

@@ -7,8 +7,10 @@ export interface Landing {
   handle: FileHandle
   frontier: Frontier
   size: number | undefined
-  /** After `count` more bytes are in the file and hashed. */
-  onLanded(count: number): Promise<void>
+  /** After `count` bytes came from upstream, wanted or not. */
+  onArrived?(count: number): void
+  /** After more bytes are in the file and hashed. */
+  onLanded(): Promise<void>
 }
 
 /** While this much waits for the disk, upstream's socket is not read. */
@@ -28,6 +30,7 @@ export async function land(landing: Landing, stream: BlobStream, signal: AbortSi
   const writer = createWriter(landing)
   try {
     for await (const chunk of chunksOf(stream)) {
+      landing.onArrived?.(chunk.length)
       const wanted = toSkip >= chunk.length ? undefined : chunk.subarray(toSkip)
       toSkip = Math.max(0, toSkip - chunk.length)
       if (!wanted) continue
@@ -60,18 +63,25 @@ function createWriter({ handle, frontier, onLanded }: Landing) {
   let running: Promise<void> | undefined
   let failure: { error: unknown } | undefined
 
+  /** Never rejects: a failure is told to whoever pushes or flushes next. */
   async function drain(): Promise<void> {
-    while (waiting.length > 0) {
-      const batch = waiting
-      const count = waitingBytes
-      waiting = []
-      waitingBytes = 0
-      const written = writeFully(handle, batch, count, frontier.offset)
-      // Nobody reads the frontier before onLanded, so it may run ahead of the disk here.
-      for (const chunk of batch) frontier.update(chunk)
-      await written
-      await onLanded(count)
+    try {
+      while (waiting.length > 0) await writeWaiting()
+    } catch (error) {
+      failure ??= { error }
     }
+    running = undefined
+  }
+  async function writeWaiting(): Promise<void> {
+    const batch = waiting
+    const count = waitingBytes
+    waiting = []
+    waitingBytes = 0
+    const written = writeFully(handle, batch, count, frontier.offset)
+    // Nobody reads the frontier before onLanded, so it may run ahead of the disk here.
+    for (const chunk of batch) frontier.update(chunk)
+    await written
+    await onLanded()
   }
   async function settle(): Promise<void> {
     await running
@@ -82,12 +92,6 @@ function createWriter({ handle, frontier, onLanded }: Landing) {
       waiting.push(chunk)
       waitingBytes += chunk.length
       running ??= drain()
-        .catch((error: unknown) => {
-          failure ??= { error }
-        })
-        .finally(() => {
-          running = undefined
-        })
       if (failure || waitingBytes >= maxWaitingBytes) await settle()
     },
     flush: settle,

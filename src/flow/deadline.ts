@@ -3,14 +3,12 @@ export interface Deadline extends Disposable {
   /** Aborts with the caller's reason, or when the time is over. */
   readonly signal: AbortSignal
   readonly expired: boolean
-  remainingMs(): number
   /** The time no longer counts; the caller's signal still does. */
   lift(): void
 }
 
 export function startDeadline(ms: number, signal: AbortSignal): Deadline {
   const clock = new AbortController()
-  const endsAt = performance.now() + ms
   const timer = setTimeout(() => clock.abort(new DOMException(`not within ${ms} ms`, 'TimeoutError')), ms)
   const lift = () => clearTimeout(timer)
   return {
@@ -18,7 +16,6 @@ export function startDeadline(ms: number, signal: AbortSignal): Deadline {
     get expired() {
       return clock.signal.aborted
     },
-    remainingMs: () => Math.max(0, endsAt - performance.now()),
     lift,
     [Symbol.dispose]: lift,
   }

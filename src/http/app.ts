@@ -2,7 +2,7 @@ import { type Handler, Hono } from 'hono'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { RegistryError } from '../oci/error.ts'
-import { type HttpContext, type HttpEnv, rawPathOf } from './context.ts'
+import { ClientLeftError, type HttpContext, type HttpEnv, rawPathOf } from './context.ts'
 import { errorResponse, registryErrorOf } from './errors.ts'
 import { observe } from './observe.ts'
 
@@ -42,7 +42,8 @@ export function createHttpApp({ log, metrics, registry, pages }: HttpAppOptions)
 function report(log: Logger, c: HttpContext, error: RegistryError): void {
   if (error.cause === undefined) return
   const line = { id: c.get('requestId'), path: rawPathOf(c).slice(0, 300), err: error.cause }
-  if (error.code === 'UNKNOWN') log.error(line, 'request failed')
+  if (error.cause instanceof ClientLeftError) log.debug(line, 'the client left')
+  else if (error.code === 'UNKNOWN') log.error(line, 'request failed')
   else if (error.status >= 500) log.warn(line, error.message)
   else log.debug(line, error.message)
 }

@@ -5,6 +5,7 @@ import type { OpenBlob } from '../blobs/blob-store.ts'
 import { type ByteRange, contentRangeOf } from '../oci/range.ts'
 import type { BufferPool, BufferSize } from './buffers.ts'
 
+const defaultStalledMs = 60_000
 /** A write that is through within this time is to a client that keeps up. */
 const promptMs = 50
 
@@ -37,7 +38,11 @@ export interface BlobSenderOptions {
 }
 
 /** The only place that knows how a blob's bytes leave. */
-export function createBlobSender({ pool, onBroken, stalledMs = 60_000 }: BlobSenderOptions): BlobSender {
+export function createBlobSender({
+  pool,
+  onBroken,
+  stalledMs = defaultStalledMs,
+}: BlobSenderOptions): BlobSender {
   return {
     async send(outgoing, blob, response, signal) {
       const { status, headers, parts } = partsOf(blob, response)
@@ -72,13 +77,14 @@ export function createBlobSender({ pool, onBroken, stalledMs = 60_000 }: BlobSen
   }
 }
 
-/** A whole answer at once, past the copies and streams of a Response. */
+/** A whole answer at once, past the copies and streams of a Response. The socket is cut when it takes none of it. */
 export function sendBytes(
   outgoing: ServerResponse,
   status: number,
   headers: Readonly<Record<string, string | number>>,
   bytes: Uint8Array,
 ): Response {
+  outgoing.setTimeout(defaultStalledMs, () => outgoing.destroy())
   outgoing.writeHead(status, headers).end(bytes)
   return RESPONSE_ALREADY_SENT
 }

@@ -13,6 +13,7 @@ const smallBytes = 128 * 1024
 const largeBytes = 1024 * 1024
 const keptBuffers = 16
 
+/** @param maxBytes of all that are lent; half of it is not for large ones, which stalled clients may be left with */
 export function createBufferPool(maxBytes: number): BufferPool {
   const free: Record<BufferSize, Buffer[]> = { small: [], large: [] }
   const waiters: { size: BufferSize; resolve(buffer: Buffer): void }[] = []
@@ -20,7 +21,8 @@ export function createBufferPool(maxBytes: number): BufferPool {
 
   function take(size: BufferSize): Buffer | undefined {
     const bytes = size === 'small' ? smallBytes : largeBytes
-    if (lentBytes + bytes > maxBytes && lentBytes > 0) return undefined
+    const limit = size === 'small' ? maxBytes : maxBytes / 2
+    if (lentBytes + bytes > limit && lentBytes > 0) return undefined
     lentBytes += bytes
     return free[size].pop() ?? Buffer.allocUnsafeSlow(bytes)
   }

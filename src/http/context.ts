@@ -25,12 +25,17 @@ export function rawPathOf(c: HttpContext): string {
   return query === -1 ? path : path.slice(0, query)
 }
 
-/** Ends when the client is gone. */
+/** Why a request ends whose client is gone: no error of anybody's. */
+export class ClientLeftError extends Error {
+  override readonly name = 'ClientLeftError'
+}
+
+/** Ends when the client is gone, with {@link ClientLeftError}. */
 export function signalOf(c: HttpContext): AbortSignal {
   const gone = new AbortController()
   const { outgoing } = c.env
   outgoing.once('close', () => {
-    if (!outgoing.writableFinished) gone.abort(new Error('the client left'))
+    if (!outgoing.writableFinished) gone.abort(new ClientLeftError('the client left'))
   })
   return gone.signal
 }

@@ -1,4 +1,9 @@
-import { createServer as createHttpServer, type Server as HttpServer, type RequestListener } from 'node:http'
+import {
+  createServer as createHttpServer,
+  type Server as HttpServer,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
@@ -57,10 +62,13 @@ async function openDoor(options: Door, certificates: Certificates | undefined): 
   const server = serverFor(options, certificates)
   server.on('clientError', answerClientError)
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) =>
-      reject(new Error(`cannot listen on ${nameOf(options)}: ${reasonOf(cause)}`, { cause })),
-    )
-    server.listen({ port, host }, resolve)
+    const fail = (cause: Error) =>
+      reject(new Error(`cannot listen on ${nameOf(options)}: ${reasonOf(cause)}`, { cause }))
+    server.once('error', fail)
+    server.listen({ port, host }, () => {
+      server.off('error', fail)
+      resolve()
+    })
   })
   const { port: given } = server.address() as AddressInfo
   return {
@@ -91,6 +99,9 @@ async function drain(server: HttpServer, signal: AbortSignal): Promise<void> {
   signal.removeEventListener('abort', cut)
 }
 
+/** The answer that a connection is at. */
+const answers = new WeakMap<Socket, ServerResponse>()
+
 function listenerFor({ app, face }: Pick<Door, 'app' | 'face'>): RequestListener {
   const listener = getRequestListener((request, env) => app.fetch(request, { ...env, face }), {
     overrideGlobalObjects: false,
@@ -98,7 +109,15 @@ function listenerFor({ app, face }: Pick<Door, 'app' | 'face'>): RequestListener
     hostname: 'localhost',
     errorHandler: (error) => errorResponse(unparsed(error), 'GET'),
   })
-  return listener as RequestListener
+  const start: RequestListener = (incoming, outgoing) => {
+    answers.set(incoming.socket, outgoing)
+    listener(incoming, outgoing)
+  }
+  return (incoming, outgoing) => {
+    // One of several sent at once waits for its turn before it opens files and borrows buffers.
+    if (outgoing.socket) start(incoming, outgoing)
+    else outgoing.once('socket', () => start(incoming, outgoing))
+  }
 }
 
 /** What node-server could not make a Request of: a bad Host, a backslash in the path, a method that fetch forbids. */
@@ -109,9 +128,14 @@ function unparsed(error: unknown): RegistryError {
   return name === 'TypeError' ? new RegistryError('UNSUPPORTED') : registryErrorOf(error)
 }
 
-/** A TLS hello on a plain port must get an HTTP answer: dockerd then falls back to HTTP, and gives up on a closed socket. */
+/**
+ * A TLS hello on a plain port must get an HTTP answer: dockerd then falls back to HTTP, and gives up on a closed socket.
+ * Within an answer there is no room for another: it would end up in a blob's bytes.
+ */
 function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
+  const answer = answers.get(socket)
+  const isWithin = answer?.headersSent && !answer.writableFinished
+  if (!socket.writable || error.code === 'ECONNRESET' || isWithin) {
     socket.destroy()
     return
   }

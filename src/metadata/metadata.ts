@@ -45,7 +45,7 @@ export interface Tags {
   find(repository: RepositoryName, tag: Tag): Promise<TagRow | undefined>
   /** Inserts or replaces; `find` sees it as soon as this is called. */
   put(row: TagRow): Promise<void>
-  /** In byte order, after `after`. */
+  /** In byte order, after `after`. Neither what upstream withholds, nor rows whose name has a colon, which no tag can have. */
   list(repository: RepositoryName, after: string | undefined, limit: number): Promise<Tag[]>
 }
 

@@ -47,7 +47,12 @@ export function createTags({ query, write }: Database, cacheEntries: number): Ta
       return written
     },
     async list(repository, after, limit) {
-      const all = query.selectFrom('tag').select('name').where('repository', '=', repository)
+      const all = query
+        .selectFrom('tag')
+        .select('name')
+        .where('repository', '=', repository)
+        .where(sql<boolean>`name not like '%:%'`)
+        .where('withheld', 'is', null)
       const rest = after === undefined ? all : all.where(sql<boolean>`name > ${after}`)
       const rows = await rest.orderBy('name').limit(limit).execute()
       return rows.map((row) => row.name)

@@ -1,7 +1,6 @@
 const codes = {
   BAD_REQUEST: { status: 400, message: 'bad request' },
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to registry' },
-  BLOB_UPLOAD_UNKNOWN: { status: 404, message: 'blob upload unknown to registry' },
   DENIED: { status: 403, message: 'requested access to the resource is denied' },
   DIGEST_INVALID: { status: 400, message: 'provided digest is not a valid digest' },
   LOOP_DETECTED: { status: 508, message: 'this request has already passed through this site' },

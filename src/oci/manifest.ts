@@ -17,10 +17,6 @@ export interface Manifest {
   manifests: Descriptor[]
   /** An image's config and layers that a registry holds: no foreign (`urls`) layers. */
   blobs: Descriptor[]
-  subject?: Descriptor
-  /** image-spec "Guidelines for Artifact Usage": `artifactType`, else the config's media type. */
-  artifactType?: string
-  annotations?: Record<string, string>
 }
 
 /** Larger manifests are refused everywhere (distribution-spec: a registry SHOULD take at least 4 MiB). */
@@ -43,6 +39,11 @@ const kinds: Readonly<Record<string, Manifest['kind']>> = {
 /** The media types asked of an upstream: everything that can be kept. Schema 1 is not among them. */
 export const acceptedManifests: readonly string[] = Object.keys(kinds)
 
+/** What distribution-spec "Listing Referrers" answers where there are none. */
+export const emptyIndex: Buffer = Buffer.from(
+  JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }),
+)
+
 /**
  * Reads a manifest's bytes. `contentType` is what its sender called it; the body's own `mediaType` must not contradict it.
  * @throws RegistryError `MANIFEST_INVALID` for what is no manifest, is ambiguous (CVE-2021-41190) or is schema 1.
@@ -60,15 +61,11 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
   const config = kind === 'image' ? descriptorOf(body.config, 'config') : undefined
   const layers =
     kind === 'image' ? descriptorsOf(body.layers, 'layers').filter((layer) => !layer.foreign) : []
-  const artifactType = typeof body.artifactType === 'string' ? body.artifactType : config?.mediaType
   return {
     mediaType,
     kind,
     manifests,
     blobs: config ? [config, ...layers].map(plain) : [],
-    ...(body.subject !== undefined && { subject: plain(descriptorOf(body.subject, 'subject')) }),
-    ...(artifactType !== undefined && { artifactType }),
-    ...(isStringRecord(body.annotations) && { annotations: body.annotations }),
   }
 }
 
@@ -124,10 +121,6 @@ function plain({ mediaType, digest, size }: Descriptor): Descriptor {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function isStringRecord(value: unknown): value is Record<string, string> {
-  return isObject(value) && Object.values(value).every((each) => typeof each === 'string')
 }
 
 function invalid(reason: string): RegistryError {

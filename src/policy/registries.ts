@@ -1,5 +1,6 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey } from 'node:crypto'
 import { resolve } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import type { RegistrySettings } from '../upstream/registry-client.ts'
 import type { Checked } from './check.ts'
 import { describeFailure, isSecret, quote } from './found.ts'
@@ -44,12 +45,7 @@ export async function compileRegistry(
     tokenHosts: body.tokenHosts ?? hub?.tokenHosts ?? [],
     redirectHosts: body.redirectHosts,
     ...(ca !== undefined && { ca: await reader.certificate(['ca'], ca) }),
-    ...(client && {
-      clientCertificate: {
-        cert: await reader.certificate(['clientCertificate', 'cert'], client.cert),
-        key: await reader.key(['clientCertificate', 'key'], client.key),
-      },
-    }),
+    ...(client && { clientCertificate: await reader.pair(['clientCertificate'], client) }),
     insecure: body.insecure,
     ...(body.bandwidth?.kind === 'rate' && { bandwidth: body.bandwidth.bytesPerSecond }),
     connections: body.connections,
@@ -95,7 +91,25 @@ function createReader(source: Source, { folder, secrets, report }: CompileRegist
     }
   }
 
+  const certificate = (path: FieldPath, name: string) =>
+    pem(path, name, 'a file with a PEM certificate', (text) => createSecureContext({ ca: text, cert: text }))
+  const key = (path: FieldPath, name: string) =>
+    pem(path, name, 'a file with a PEM private key that needs no passphrase', createPrivateKey)
+
   return {
+    certificate,
+    async pair(path: FieldPath, names: { cert: string; key: string }) {
+      const pair = {
+        cert: await certificate([...path, 'cert'], names.cert),
+        key: await key([...path, 'key'], names.key),
+      }
+      try {
+        if (pair.cert && pair.key) createSecureContext(pair)
+      } catch {
+        problem([...path, 'key'], 'the key of that certificate', 'that of another one')
+      }
+      return pair
+    },
     async password({ env, file: name }: { env?: string; file?: string }): Promise<string> {
       const path = ['credential', 'password', env === undefined ? 'file' : 'env']
       if (env !== undefined) {
@@ -106,9 +120,5 @@ function createReader(source: Source, { folder, secrets, report }: CompileRegist
         ? ''
         : text.replace(/\r?\n$/, '') || problem(path, 'a file with a password', 'an empty one')
     },
-    certificate: (path: FieldPath, name: string) =>
-      pem(path, name, 'a file with a PEM certificate', (text) => new X509Certificate(text)),
-    key: (path: FieldPath, name: string) =>
-      pem(path, name, 'a file with a PEM private key that needs no passphrase', createPrivateKey),
   }
 }

@@ -39,8 +39,13 @@ export function locate(
 ): Target {
   const target =
     door.face === 'as' ? servedAs(site, door.registry, ns, name) : byDoor(site, mirror, door, ns, name)
-  if (!target) throw new RegistryError('NAME_UNKNOWN', { detail: { name } })
+  if (!target) throw nameUnknown(name)
   return target
+}
+
+/** Of what is not there, and of what the caller may not see: the two are not told apart. */
+export function nameUnknown(name: RepositoryName): RegistryError {
+  return new RegistryError('NAME_UNKNOWN', { detail: { name } })
 }
 
 function byDoor(

@@ -52,7 +52,7 @@ function pageOf(c: HttpContext): TagPage {
   }
   const [last] = lasts
   return {
-    ...(n !== undefined && { n: Math.min(Number(n), maxPage) }),
+    n: n === undefined ? maxPage : Math.min(Number(n), maxPage),
     ...(last !== undefined && last !== '' && { last: parseTag(last) }),
   }
 }

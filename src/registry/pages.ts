@@ -1,5 +1,5 @@
 import type { Handler } from 'hono'
-import type { HttpEnv } from '../http/context.ts'
+import type { HttpContext, HttpEnv } from '../http/context.ts'
 import type { Metrics } from '../metrics.ts'
 import { RegistryError } from '../oci/error.ts'
 
@@ -9,13 +9,18 @@ export interface PagesOptions {
   notReady(): string | undefined
   /** What works less well than it should, in words. */
   degraded(): string[]
-  /** Whether anybody who reaches the registry door may read the metrics, or only this machine. */
-  openMetrics(): boolean
+  /** Who may read the metrics at a registry door. */
+  metricsReaders(): 'everybody' | 'this machine' | 'nobody'
 }
 
 /** What those who run a node look at. */
 export function createPages(options: PagesOptions): Record<string, Handler<HttpEnv>> {
-  const { metrics, notReady, degraded, openMetrics } = options
+  const { metrics, notReady, degraded, metricsReaders } = options
+  const mayRead = (c: HttpContext) => {
+    if (c.env.face !== 'registry') return c.env.face === 'metrics'
+    const readers = metricsReaders()
+    return readers === 'everybody' || (readers === 'this machine' && isThisMachine(c))
+  }
   return {
     '/livez': (c) => c.json({ status: 'ok' }),
     '/readyz': (c) => {
@@ -25,14 +30,15 @@ export function createPages(options: PagesOptions): Record<string, Handler<HttpE
       return c.json(weak.length === 0 ? { status: 'ok' } : { status: 'degraded', degraded: weak })
     },
     '/metrics': async (c) => {
-      const local = isLoopback(c.env.incoming.socket.remoteAddress)
-      const open = c.env.face === 'metrics' || (c.env.face === 'registry' && openMetrics())
-      if (!local && !open) throw new RegistryError('NOT_FOUND')
+      if (!mayRead(c)) throw new RegistryError('NOT_FOUND')
       return c.body(await metrics.text(), 200, { 'content-type': metrics.contentType })
     },
   }
 }
 
-function isLoopback(address: string | undefined): boolean {
-  return address === '::1' || /^(::ffff:)?127\./.test(address ?? '')
+/** A proxy on this machine speaks for others. */
+function isThisMachine(c: HttpContext): boolean {
+  const { socket, headers } = c.env.incoming
+  const isProxied = ['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'].some((name) => name in headers)
+  return !isProxied && /^(::1|(::ffff:)?127\..*)$/.test(socket.remoteAddress ?? '')
 }

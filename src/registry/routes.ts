@@ -1,10 +1,10 @@
 import type { Handler } from 'hono'
 import { decide } from '../auth/access.ts'
+import { failpoint } from '../flow/failpoint.ts'
 import { type HttpContext, type HttpEnv, rawPathOf } from '../http/context.ts'
-import { type ErrorCode, RegistryError } from '../oci/error.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import { RegistryError } from '../oci/error.ts'
 import { parseRegistryPath, type RegistryPath } from '../oci/registry-path.ts'
-import { locate, type Target } from '../projects/locate.ts'
+import { locate, nameUnknown, type Target } from '../projects/locate.ts'
 import { isPublic, onlyMirrors, type Site } from '../projects/project.ts'
 import { doorOf, originOf } from './door.ts'
 
@@ -37,13 +37,6 @@ export interface RegistryRoutesOptions {
   handlers: RegistryHandlers
 }
 
-const unknown: Record<'manifest' | 'blob' | 'tags' | 'referrers', ErrorCode> = {
-  manifest: 'MANIFEST_UNKNOWN',
-  blob: 'BLOB_UNKNOWN',
-  tags: 'NAME_UNKNOWN',
-  referrers: 'NAME_UNKNOWN',
-}
-
 /** distribution-spec "Endpoints": parses the raw path once, finds the repository, asks the gate, and only then answers. */
 export function createRegistryRoutes(options: RegistryRoutesOptions): Handler<HttpEnv> {
   const { site, mirror, via, handlers } = options
@@ -53,6 +46,7 @@ export function createRegistryRoutes(options: RegistryRoutesOptions): Handler<Ht
     const path = parseRegistryPath(rawPathOf(c))
     if (!path) throw new RegistryError('NOT_FOUND')
     c.set('kind', path.kind)
+    failpoint('request')
     const now = site()
     const door = doorOf(c, now)
     if (path.kind === 'base') return base(c, now, options)
@@ -60,13 +54,13 @@ export function createRegistryRoutes(options: RegistryRoutesOptions): Handler<Ht
       throw new RegistryError('UNSUPPORTED', { message: 'this site does not list its repositories' })
 
     const target = locate(now, mirror, door, namespaceOf(c), path.name)
-    if (path.kind === 'upload') throw refusedWrite(c, target)
     if (
       decide({ kind: 'anonymous' }, 'pull', { public: isPublic(target.project, target.path) }) !== 'allow'
     ) {
-      throw absent(unknown[path.kind], path.name)
+      throw nameUnknown(path.name)
     }
-    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw refusedWrite(c, target)
+    if (path.kind === 'upload' || (c.req.method !== 'GET' && c.req.method !== 'HEAD'))
+      throw refusedWrite(c, target)
     if (target.namespace !== undefined) c.env.outgoing.setHeader('oci-namespace', target.namespace)
     switch (path.kind) {
       case 'manifest':
@@ -100,10 +94,6 @@ function base(c: HttpContext, site: Site, { service, publicUrl }: RegistryRoutes
   }
   const headers = { 'content-type': 'application/json; charset=utf-8', 'content-length': '2' }
   return c.req.method === 'HEAD' ? c.body(null, 200, headers) : c.body('{}', 200, headers)
-}
-
-function absent(code: ErrorCode, name: RepositoryName): RegistryError {
-  return new RegistryError(code, { detail: { name } })
 }
 
 /** A refused push is told as Harbor tells it: 403 ends it, where podman would repeat it after a 405. */

@@ -5,7 +5,7 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import { type RegistryClient, UpstreamError } from '../upstream/registry-client.ts'
+import { type BlobHead, UpstreamError } from '../upstream/registry-client.ts'
 import { answerFor } from './errors.ts'
 import type { LocalSource } from './local.ts'
 import { createMisses } from './misses.ts'
@@ -34,31 +34,44 @@ export interface BlobResolverOptions {
   fills: Fills
   /** Whose content a repository of this site is: open to everybody, and from which registry. */
   ownerOf(repository: RepositoryName): { public: boolean; registry?: string } | undefined
-  now?: () => number
 }
 
 type Mirrored = ResolvedRepository & { upstream: NonNullable<ResolvedRepository['upstream']> }
 
 export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
-  const { local, metadata, fills, ownerOf, now = Date.now } = options
-  const misses = createMisses(now)
+  const { local, metadata, fills, ownerOf } = options
+  const misses = createMisses()
 
   /** What is here and may be read through `repository` without downloading it again; linked on the way. */
   async function share(repository: Mirrored, digest: Digest, signal: AbortSignal): Promise<Shared> {
     const fill = fills.find(digest)
     if (fill?.repositories.has(repository.repository)) return { kind: 'growing', fill }
-    const stored = !fill && (await local.has(digest))
-    if (!fill && !stored) return { kind: 'nothing' }
-
-    const holders = [...(await metadata.links.holders(digest)), ...(fill?.repositories ?? [])]
-    if (!(await mayShare(repository, digest, holders, signal))) return { kind: 'others' }
-    if (fill) {
-      fill.join(repository.repository)
-      return { kind: 'growing', fill }
-    }
+    if (fill) return shareFill(repository, fill, signal)
+    if (!(await local.has(digest))) return { kind: 'nothing' }
+    if (!(await mayShare(repository, digest, await metadata.links.holders(digest), signal)))
+      return { kind: 'others' }
     await metadata.links.add([{ repository: repository.repository, digest, origin: 'filled' }])
     const found = await local.blob(repository.repository, digest)
     return found ? { kind: 'here', found } : { kind: 'nothing' }
+  }
+
+  /**
+   * Only a fill from our own upstream is joined: another one might be slow, broken or lie, and ours be well. One that
+   * upstream has not confirmed yet proves nothing, so its head is waited for.
+   */
+  async function shareFill(repository: Mirrored, fill: RunningFill, signal: AbortSignal): Promise<Shared> {
+    if (fill.registry !== repository.upstream.client.settings.name) return { kind: 'others' }
+    const confirmed = await orAbandon(
+      fill.head.then(
+        () => true,
+        () => false,
+      ),
+      signal,
+    )
+    if (!confirmed) return share(repository, fill.digest, signal)
+    if (!(await mayShare(repository, fill.digest, [...fill.repositories], signal))) return { kind: 'others' }
+    fill.join(repository.repository)
+    return { kind: 'growing', fill }
   }
 
   async function mayShare(
@@ -67,8 +80,10 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     holders: readonly RepositoryName[],
     signal: AbortSignal,
   ): Promise<boolean> {
+    // A repository that names the digest in a manifest of its own: else any name could be given links without end.
+    const isNamed = (await metadata.manifests.statedSize(repository.repository, digest)) !== undefined
     const owners = holders.map(ownerOf)
-    if (owners.some((owner) => owner?.public)) return true
+    if (isNamed && owners.some((owner) => owner?.public)) return true
     const { client, repository: name } = repository.upstream
     if (!owners.some((owner) => owner?.registry === client.settings.name)) return false
     try {
@@ -80,15 +95,23 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     }
   }
 
-  async function download(repository: Mirrored, digest: Digest, apart: boolean): Promise<RunningFill> {
-    const { client, repository: name } = repository.upstream
+  /** `undefined` when others have begun to fill it meanwhile. */
+  async function download(
+    repository: Mirrored,
+    digest: Digest,
+    apart: boolean,
+  ): Promise<RunningFill | undefined> {
+    const { upstream, repository: name } = repository
+    const statedSize = await metadata.manifests.statedSize(name, digest)
     return fills.start({
       digest,
       apart,
-      repository: repository.repository,
-      registry: client.settings.name,
-      statedSize: await metadata.manifests.statedSize(repository.repository, digest),
-      upstream: (from, signal) => paced(() => client.openBlob(name, digest, from, signal), signal),
+      repository: name,
+      registry: upstream.client.settings.name,
+      statedSize,
+      // The client is looked up each time: a reload may have made another.
+      upstream: (from, signal) =>
+        paced(() => upstream.client.openBlob(upstream.repository, digest, from, signal), signal),
     })
   }
 
@@ -103,11 +126,16 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     const key = `${repository.repository}@${digest}`
     return {
       source: 'miss',
-      size: (caller) => misses.guard(key, () => sizeUpstream(repository, digest, caller)),
+      async size(caller) {
+        const { size } = await misses.guard(key, () => headUpstream(repository, digest, caller))
+        const stated = size ?? (await metadata.manifests.statedSize(repository.repository, digest))
+        if (stated === undefined) throw new UpstreamError('lying', `upstream gives no size for ${digest}`)
+        return stated
+      },
       open: (caller) =>
         misses.guard(key, async () => {
           const fill = await download(repository, digest, shared.kind === 'others')
-          return fill.open(caller)
+          return fill ? fill.open(caller) : (await fromUpstream(repository, digest, caller)).open(caller)
         }),
     }
   }
@@ -134,14 +162,8 @@ type Shared =
   | { kind: 'others' }
   | { kind: 'nothing' }
 
-async function sizeUpstream(
-  { upstream }: { upstream: { client: RegistryClient; repository: RepositoryName } },
-  digest: Digest,
-  signal: AbortSignal,
-): Promise<number> {
-  const { size } = await paced(() => upstream.client.headBlob(upstream.repository, digest, signal), signal)
-  if (size === undefined) throw new UpstreamError('lying', `upstream gives no size for ${digest}`)
-  return size
+function headUpstream({ upstream }: Mirrored, digest: Digest, signal: AbortSignal): Promise<BlobHead> {
+  return paced(() => upstream.client.headBlob(upstream.repository, digest, signal), signal)
 }
 
 function growingAnswer(fill: RunningFill): BlobAnswer {

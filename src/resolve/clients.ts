@@ -5,7 +5,10 @@ import type { RegistryClient, RegistrySettings } from '../upstream/registry-clie
 export interface RegistryClients {
   get(name: string): RegistryClient | undefined
   all(): RegistryClient[]
-  /** Follows the site's registries. Clients that are no longer wanted finish what they are at. */
+  /**
+   * Follows the site's registries, all or none. Clients that are no longer wanted finish what they are at.
+   * @throws when a client cannot be made of its settings
+   */
   follow(registries: Iterable<RegistrySettings>): void
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -9,23 +9,32 @@ export function answerFor(
   error: unknown,
   absent: Extract<ErrorCode, 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'>,
 ): unknown {
+  if (isDiskTrouble(error)) return unavailable('this site has no room for it', undefined, error)
   if (!(error instanceof UpstreamError)) return error
   switch (error.kind) {
     case 'absent':
     case 'refused':
       return new RegistryError(absent, { cause: error })
     case 'limited':
-      return unavailable('the upstream registry allows no more requests for now', error)
+      return unavailable('the upstream registry allows no more requests for now', error.retryAfterMs, error)
     case 'down':
-      return unavailable('the upstream registry cannot be reached', error)
+      return unavailable('the upstream registry cannot be reached', error.retryAfterMs, error)
     case 'lying':
-      return unavailable('the upstream registry sent an answer that cannot be right', error)
+      return unavailable('the upstream registry sent an answer that cannot be right', undefined, error)
     default:
       return error.kind satisfies never
   }
 }
 
-export function unavailable(message: string, cause?: UpstreamError): RegistryError {
-  const seconds = Math.max(1, Math.ceil((cause?.retryAfterMs ?? 0) / 1000))
+export function unavailable(message: string, retryAfterMs = 0, cause?: unknown): RegistryError {
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
   return new RegistryError('UNAVAILABLE', { message, cause, headers: { 'retry-after': String(seconds) } })
+}
+
+function isDiskTrouble(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'].includes(String(error.code))
+  )
 }

@@ -1,10 +1,10 @@
 import { orAbandon } from '../flow/abandon.ts'
 import { createSingleFlight } from '../flow/single-flight.ts'
-import type { Metadata, TagRow } from '../metadata/metadata.ts'
+import type { Metadata } from '../metadata/metadata.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
-import { mediaTypes } from '../oci/manifest.ts'
-import { isTag, type Tag } from '../oci/reference.ts'
+import { emptyIndex, mediaTypes } from '../oci/manifest.ts'
+import type { Tag } from '../oci/reference.ts'
 import { type TagPage, UpstreamError } from '../upstream/registry-client.ts'
 import { answerFor } from './errors.ts'
 import { mayServeStale } from './freshness.ts'
@@ -50,7 +50,7 @@ export function createListings(options: ListingsOptions): Listings {
 
   async function localTags(repository: ResolvedRepository, { n = localPage, last }: TagPage) {
     const rows = await metadata.tags.list(repository.repository, last, n)
-    return { tags: rows.filter(isTag), last: rows.length === n ? rows.at(-1) : undefined }
+    return { tags: rows, last: rows.length === n ? rows.at(-1) : undefined }
   }
 
   return {
@@ -81,8 +81,7 @@ export function createListings(options: ListingsOptions): Listings {
         const { bytes } = await orAbandon(asking(`${repository.repository}@${digest}`, ask), signal)
         return { bytes, source: 'fill', ageMs: 0 }
       } catch (error) {
-        const may =
-          row && saysNothing(error) && mayServeStale(row as TagRow, repository.stale, error.kind, now())
+        const may = row && saysNothing(error) && mayServeStale(row, repository.stale, error.kind, now())
         if (kept && may) return { bytes: kept.bytes, source: 'stale', ageMs, unconfirmed: error.kind }
         throw answerFor(error, 'MANIFEST_UNKNOWN')
       }
@@ -104,17 +103,14 @@ export function createListings(options: ListingsOptions): Listings {
   }
 }
 
-const emptyIndex = Buffer.from(
-  JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }),
-)
-
 /** Listings are kept like tags, under a name that no tag can have. */
 function listingOf(digest: Digest): Tag {
   return `referrers:${digest}` as Tag
 }
 
+/** What is known here stands in for an upstream that does not answer, never for an answer that is no good. */
 function saysNothing(error: unknown): error is UpstreamError {
-  return error instanceof UpstreamError && error.kind !== 'absent' && error.kind !== 'refused'
+  return error instanceof UpstreamError && (error.kind === 'down' || error.kind === 'limited')
 }
 
 function toName(error: unknown): unknown {

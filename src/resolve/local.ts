@@ -51,10 +51,18 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
     const kept = memory.get(digest)
     if (kept) return kept
     const found = await blobs.find(digest)
-    if (!found) return undefined
+    return found && readIntoMemory(found)
+  }
+
+  async function readIntoMemory(found: FoundBlob): Promise<Buffer> {
     const bytes = await readWhole(found)
-    memory.set(digest, bytes)
+    memory.set(found.digest, bytes)
     return bytes
+  }
+
+  async function openSmall(found: FoundBlob): Promise<OpenBlob> {
+    const bytes = memory.get(found.digest) ?? (await readIntoMemory(found))
+    return { kind: 'bytes', bytes, size: bytes.length }
   }
 
   /** Blobs do not come and go: what was whole a moment ago is not looked at again. */
@@ -99,8 +107,7 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
       if (kept) return inMemory(digest, kept)
       const found = await blobs.find(digest)
       if (!found || found.size > smallBytes) return found
-      const bytes = await bytesOf(digest)
-      return bytes && inMemory(digest, bytes)
+      return { digest, size: found.size, open: () => openSmall(found) }
     },
     async has(digest) {
       return memory.has(digest) || (await blobs.find(digest)) !== undefined

@@ -4,6 +4,7 @@ import type { Metadata, TagRow } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { Reference, Tag } from '../oci/reference.ts'
+import { UpstreamError } from '../upstream/registry-client.ts'
 import { answerFor } from './errors.ts'
 import type { KeepManifest } from './keep.ts'
 import type { LocalSource, StoredManifest } from './local.ts'
@@ -50,7 +51,7 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
   const { local, metadata, keep, lifetime, onError, now = Date.now } = options
   const fetching = createSingleFlight<StoredManifest>()
 
-  const misses = createMisses(now)
+  const misses = createMisses()
   const tags = createTagResolver({ metadata, local, keep, misses, lifetime, onError, now })
 
   function fetchByDigest(repository: ResolvedRepository, digest: Digest): Promise<StoredManifest> {
@@ -75,10 +76,8 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
       return { ...(await orAbandon(fetchByDigest(repository, digest), signal)), source: 'fill' }
     }
     const reference = { kind: 'digest', digest } as const
-    const head = await paced(
-      () => upstream.client.headManifest(upstream.repository, reference, signal),
-      signal,
-    )
+    const ask = () => upstream.client.headManifest(upstream.repository, reference, signal)
+    const head = await misses.guard(`${repository.repository}@${digest}`, () => paced(ask, signal))
     if (head.mediaType === undefined || head.size === undefined)
       return byDigest(repository, digest, true, signal)
     return { digest, mediaType: head.mediaType, size: head.size, source: 'miss' }
@@ -94,8 +93,16 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
     const held = stored ?? (await local.manifest(repository.repository, row.digest))
     if (held) return { ...held, ...provenance }
     if (!wantBytes) return { ...stateOf(row), ...provenance }
-    const fetched = await orAbandon(fetchByDigest(repository, row.digest), signal)
-    return { ...fetched, source: 'fill', ageMs: provenance.ageMs }
+    try {
+      const fetched = await orAbandon(fetchByDigest(repository, row.digest), signal)
+      return { ...fetched, source: 'fill', ageMs: provenance.ageMs }
+    } catch (error) {
+      if (!(error instanceof UpstreamError) || (error.kind !== 'absent' && error.kind !== 'lying'))
+        throw error
+    }
+    // The tag has moved since a HEAD claimed that digest, or the claim was none.
+    const { stored: now, row: moved } = await tags.fetch(repository, tag, signal)
+    return now ? { ...now, source: 'fill', ageMs: 0 } : { ...stateOf(moved), source: 'fill', ageMs: 0 }
   }
 
   return {
@@ -105,7 +112,7 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
           reference.kind === 'digest'
             ? await byDigest(repository, reference.digest, wantBytes, signal)
             : await byTag(repository, reference.tag, wantBytes, signal)
-        await refuseUnpullable(local, repository, reference, answer, signal)
+        await refuseUnpullable(local, repository, reference, answer, lifetime)
         return answer
       } catch (error) {
         throw answerFor(error, 'MANIFEST_UNKNOWN')

@@ -11,7 +11,7 @@ export interface Misses {
   guard<Value>(key: string, ask: () => Promise<Value>): Promise<Value>
 }
 
-export function createMisses(now: () => number): Misses {
+export function createMisses(now: () => number = () => performance.now()): Misses {
   const known = new LRUCache<string, UpstreamError>({ max: maxMisses, ttl: rememberMs, perf: { now } })
   return {
     async guard(key, ask) {

@@ -1,6 +1,7 @@
 import type { Reference } from '../oci/reference.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 import { unavailable } from './errors.ts'
+import { graceMs, within } from './grace.ts'
 import type { LocalSource, Missing } from './local.ts'
 import type { ManifestAnswer } from './manifests.ts'
 import type { ResolvedRepository } from './repository.ts'
@@ -21,14 +22,14 @@ export async function refuseUnpullable(
   { repository, upstream }: ResolvedRepository,
   reference: Reference,
   { source, unconfirmed, digest, mediaType, size, bytes }: ManifestAnswer,
-  signal: AbortSignal,
+  lifetime: AbortSignal,
 ): Promise<void> {
   if (!upstream || (source !== 'stale' && source !== 'hit')) return
   const failed = unconfirmed === 'down' || unconfirmed === 'limited'
   if (!failed && upstream.client.isAnswering()) return
   if (bytes && reference.kind === 'digest' && (await local.isChild(repository, digest))) return
   const missing = bytes ? await local.missing({ digest, mediaType, size, bytes }) : manifestOf(digest)
-  if (missing && (failed || !(await answers(upstream, missing, signal)))) {
+  if (missing && (failed || !(await answers(upstream, missing, lifetime)))) {
     throw unavailable('the upstream registry cannot be reached, and not all of this image is here')
   }
 }
@@ -37,16 +38,21 @@ function manifestOf(digest: ManifestAnswer['digest']): Missing {
   return { kind: 'manifest', digest }
 }
 
-/** Any word will do: that upstream has not got a blob any more is said when the blob is asked for. */
+/**
+ * Any word will do: that upstream has not got a blob any more is said when the blob is asked for. None within a moment
+ * is no verdict; the question goes on, so that the next one knows.
+ */
 async function answers(
   { client, repository }: Upstream,
-  missing: Missing,
-  signal: AbortSignal,
+  { kind, digest }: Missing,
+  lifetime: AbortSignal,
 ): Promise<boolean> {
-  const { kind, digest } = missing
+  const asking =
+    kind === 'blob'
+      ? client.headBlob(repository, digest, lifetime)
+      : client.headManifest(repository, { kind: 'digest', digest }, lifetime)
   try {
-    if (kind === 'blob') await client.headBlob(repository, digest, signal)
-    else await client.headManifest(repository, { kind: 'digest', digest }, signal)
+    await within<unknown>(asking, graceMs)
     return true
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { orAbandon } from '../flow/abandon.ts'
 import { createSingleFlight } from '../flow/single-flight.ts'
 import type { Metadata, TagRow } from '../metadata/metadata.ts'
@@ -6,14 +5,12 @@ import { RegistryError } from '../oci/error.ts'
 import type { Tag } from '../oci/reference.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/registry-client.ts'
 import { freshnessOf, mayServeStale } from './freshness.ts'
+import { graceMs, within } from './grace.ts'
 import type { KeepManifest } from './keep.ts'
 import type { LocalSource, StoredManifest } from './local.ts'
 import type { Misses } from './misses.ts'
 import { paced } from './pace.ts'
 import type { Provenance, ResolvedRepository } from './repository.ts'
-
-/** How long an expired tag that is here waits for upstream's word before it is answered unconfirmed. */
-const graceMs = 300
 
 export interface ResolvedTag extends Provenance {
   row: TagRow
@@ -29,6 +26,8 @@ export interface TagResolver {
     wantBytes: boolean,
     signal: AbortSignal,
   ): Promise<ResolvedTag>
+  /** Asks upstream for the tag's manifest, whatever is known of it. @throws UpstreamError */
+  fetch(repository: ResolvedRepository, tag: Tag, signal: AbortSignal): Promise<ResolvedTag>
 }
 
 export interface TagResolverOptions {
@@ -64,8 +63,9 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
     signal: AbortSignal,
   ): Promise<ResolvedTag> {
     const old = row ? await staleAnswer(repository, row) : () => undefined
-    if (repository.upstream.client.isDown()) {
-      const known = old('down')
+    const { client } = repository.upstream
+    if (client.isDown()) {
+      const known = old(client.isLimited() ? 'limited' : 'down')
       if (known) return known
     }
     const key = `${repository.repository}:${tag}`
@@ -85,6 +85,13 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
   }
 
   return {
+    async fetch(repository, tag, signal) {
+      const { upstream } = repository
+      if (!upstream) throw new RegistryError('MANIFEST_UNKNOWN', { detail: { tag } })
+      const key = `${repository.repository}:${tag}`
+      const ask = () => misses.guard(key, () => fetchTag(options, { ...repository, upstream }, tag))
+      return orAbandon(checking(`${key} get`, ask), signal)
+    },
     async resolve(repository, tag, wantBytes, signal) {
       const row = await metadata.tags.find(repository.repository, tag)
       const { upstream } = repository
@@ -157,15 +164,4 @@ async function fetchTag(options: TagResolverOptions, repository: Mirrored, tag: 
   const { digest, mediaType, size } = stored
   const row: TagRow = { repository: repository.repository, tag, digest, mediaType, size, checkedAt: now() }
   return { row, stored, source: 'fill', ageMs: 0 }
-}
-
-/** `undefined` when `work` takes longer; it goes on, and its failure then is nobody's. */
-async function within<Value>(work: Promise<Value>, ms: number): Promise<Value | undefined> {
-  const patience = new AbortController()
-  work.catch(() => {})
-  try {
-    return await Promise.race([work, sleep(ms, undefined, { signal: patience.signal })])
-  } finally {
-    patience.abort()
-  }
 }

@@ -1,3 +1,4 @@
+import { startDeadline } from '../flow/deadline.ts'
 import type { Slots } from '../flow/slots.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -37,16 +38,20 @@ export async function headBlob(
   })
 }
 
-/** @param slots at most so many bodies are open at once; one is held until the body ends or is destroyed. */
+/**
+ * @param slots at most so many bodies are open at once; one is held until the body ends or is destroyed.
+ * @param waitMs how long a free one is waited for
+ */
 export async function openBlob(
   ask: AskUpstream,
   slots: Slots,
+  waitMs: number,
   repository: RepositoryName,
   digest: Digest,
   { offset, etag }: BlobOffset,
   signal: AbortSignal,
 ): Promise<BlobStream> {
-  const release = await slots.acquire(signal)
+  const release = await acquireWithin(waitMs, slots, signal)
   const headers = offset > 0 ? { range: `bytes=${offset}-`, ...(isStrong(etag) && { 'if-range': etag }) } : {}
   try {
     const path = `blobs/${digest}`
@@ -61,6 +66,17 @@ export async function openBlob(
     )
   } catch (error) {
     release()
+    throw error
+  }
+}
+
+async function acquireWithin(waitMs: number, slots: Slots, signal: AbortSignal): Promise<() => void> {
+  using deadline = startDeadline(waitMs, signal)
+  try {
+    return await slots.acquire(deadline.signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    if (deadline.expired) throw new UpstreamError('limited', `no connection was free within ${waitMs} ms`)
     throw error
   }
 }

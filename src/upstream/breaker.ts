@@ -1,5 +1,6 @@
 /** Whether a url is worth asking. Values only: whoever holds one replaces it by what these functions return. */
 export type Breaker =
+  /** `failures`: the weight of those in a row. */
   | { kind: 'closed'; failures: number }
   /** Nobody is let through before `until`. */
   | { kind: 'open'; until: number }
@@ -11,7 +12,9 @@ export const closedBreaker: Breaker = { kind: 'closed', failures: 0 }
 /** Short enough that an upstream that is back is noticed within 5 s. */
 export const openMs = 2500
 
-const failuresToOpen = 2
+/** One connection that fails may be an accident, two are none; a few failed answers may all be about one broken thing. */
+const toOpen = 6
+export const weights = { noAnswer: 3, failedAnswer: 1 } as const
 
 export function admits(breaker: Breaker, now: number): boolean {
   switch (breaker.kind) {
@@ -31,11 +34,11 @@ export function started(breaker: Breaker): Breaker {
   return breaker.kind === 'open' ? { kind: 'probing' } : breaker
 }
 
-export function failed(breaker: Breaker, now: number): Breaker {
+export function failed(breaker: Breaker, now: number, weight: number = weights.noAnswer): Breaker {
   switch (breaker.kind) {
     case 'closed': {
-      const failures = breaker.failures + 1
-      return failures < failuresToOpen ? { kind: 'closed', failures } : { kind: 'open', until: now + openMs }
+      const failures = breaker.failures + weight
+      return failures < toOpen ? { kind: 'closed', failures } : { kind: 'open', until: now + openMs }
     }
     case 'probing':
       return { kind: 'open', until: now + openMs }

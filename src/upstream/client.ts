@@ -52,7 +52,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     const base = new URL(url)
     return { base, login: createLogin(base, settings, tokens) }
   })
-  const failover = createFailover(settings.name, endpoints, now)
+  // A clock that is set must not keep an upstream down.
+  const failover = createFailover(settings.name, endpoints, options.now ?? (() => performance.now()))
   const slots = createSlots(settings.connections)
   const { headMs, idleMs } = settings.timeouts
 
@@ -78,11 +79,13 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   return {
     settings,
     isDown: () => failover.isDown(),
+    isLimited: () => failover.isLimited(),
     isAnswering: () => failover.isAnswering(),
     headManifest: (repository, reference, signal) => headManifest(ask, repository, reference, signal),
     getManifest: (repository, reference, signal) => getManifest(ask, idleMs, repository, reference, signal),
     headBlob: (repository, digest, signal) => headBlob(ask, settings.type, repository, digest, signal),
-    openBlob: (repository, digest, from, signal) => openBlob(ask, slots, repository, digest, from, signal),
+    openBlob: (repository, digest, from, signal) =>
+      openBlob(ask, slots, headMs, repository, digest, from, signal),
     listTags: (repository, page, signal) => listTags(ask, idleMs, repository, page, signal),
     listReferrers: (repository, digest, signal) => listReferrers(ask, idleMs, repository, digest, signal),
     close: () => transport.close(),

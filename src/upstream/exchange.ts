@@ -2,7 +2,7 @@ import { orAbandon } from '../flow/abandon.ts'
 import { startDeadline } from '../flow/deadline.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { type Answer, drop } from './answer.ts'
-import { errorOfStatus } from './failure.ts'
+import { errorOfStatus, FailedAnswerError } from './failure.ts'
 import type { Login } from './login.ts'
 import { follow } from './redirects.ts'
 import { UpstreamError } from './registry-client.ts'
@@ -80,7 +80,7 @@ async function askWithLogin(
 /** A storage host that a registry sent us to refuses a signature, not us: another try gets another one. */
 function errorOfAnswer({ status, headers, url }: Answer, { base }: Endpoint, now: number): UpstreamError {
   if ((status === 401 || status === 403) && url.origin !== base.origin) {
-    return new UpstreamError('down', `${base.host}: redirected to ${url.host}, which answered ${status}`)
+    return new FailedAnswerError('down', `${base.host}: redirected to ${url.host}, which answered ${status}`)
   }
   return errorOfStatus(status, headers, url.host, now)
 }

@@ -1,5 +1,5 @@
-import { abandoned, admits, type Breaker, closedBreaker, failed, started } from './breaker.ts'
-import { WebPageError } from './failure.ts'
+import { abandoned, admits, type Breaker, closedBreaker, failed, started, weights } from './breaker.ts'
+import { FailedAnswerError, WebPageError } from './failure.ts'
 import { UpstreamError } from './registry-client.ts'
 
 const defaultCoolDownMs = 5_000
@@ -19,6 +19,7 @@ export interface Failover<Endpoint> {
     attempt: (endpoint: Endpoint, budgetMs: number) => Promise<Value>,
   ): Promise<Value>
   isDown(): boolean
+  isLimited(): boolean
   isAnswering(): boolean
 }
 
@@ -56,6 +57,7 @@ export function createFailover<Endpoint>(
 
   return {
     isDown: () => now() < coolUntil || guarded.every(({ breaker }) => !admits(breaker, now())),
+    isLimited: () => now() < coolUntil,
     isAnswering: () => now() - answeredAt < recentMs,
     async run(budgetMs, signal, attempt) {
       signal.throwIfAborted()
@@ -84,5 +86,6 @@ export function createFailover<Endpoint>(
 /** Whatever a registry said, it is up; a web page is not said by a registry. */
 function after(breaker: Breaker, error: unknown, now: number): Breaker {
   if (!(error instanceof UpstreamError)) return abandoned(breaker, now)
+  if (error instanceof FailedAnswerError) return failed(breaker, now, weights.failedAnswer)
   return error.kind === 'down' || error instanceof WebPageError ? failed(breaker, now) : closedBreaker
 }

@@ -5,6 +5,9 @@ import { retryAfterMs } from './retry-after.ts'
 /** A web page where a registry should answer: a captive portal or a proxy's error page. Nobody is home there. */
 export class WebPageError extends UpstreamError {}
 
+/** Upstream is there, and failed at this one thing: others may go well. */
+export class FailedAnswerError extends UpstreamError {}
+
 /** What a status that is no success means, said of `host`. */
 export function errorOfStatus(
   status: number,
@@ -17,7 +20,7 @@ export function errorOfStatus(
   if (status === 404 || status === 410) return new UpstreamError('absent', message)
   if (status === 401 || status === 403 || status === 451) return new UpstreamError('refused', message)
   if (status === 429) return new UpstreamError('limited', message, options)
-  if (status >= 500 || status === 408) return new UpstreamError('down', message, options)
+  if (status >= 500 || status === 408) return new FailedAnswerError('down', message, options)
   return new UpstreamError('lying', message)
 }
 

@@ -1,6 +1,6 @@
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
-import { maxManifestBytes, mediaTypes, parseManifest } from '../oci/manifest.ts'
+import { emptyIndex, maxManifestBytes, mediaTypes, parseManifest } from '../oci/manifest.ts'
 import { isTag, parseTag, type RepositoryName } from '../oci/reference.ts'
 import { contentTypeOf, readWhole } from './answer.ts'
 import type { AskUpstream } from './ask.ts'
@@ -9,6 +9,7 @@ import { getManifest } from './manifests.ts'
 import { type TagList, type TagPage, UpstreamError } from './registry-client.ts'
 
 const maxListBytes = 4 * 1024 * 1024
+const maxReferrerPages = 50
 
 export async function listTags(
   ask: AskUpstream,
@@ -52,15 +53,15 @@ function tagsOf(bytes: Buffer, host: string): string[] {
  * means (Quay's `next_page`) still says that there is more; then it goes on after the last tag.
  */
 function nextOf(link: string | undefined, page: URL, tags: readonly string[]): string | undefined {
-  const target = link && /<([^>]*)>\s*;[^,]*\brel\s*=\s*"?next\b/i.exec(link)?.[1]
-  if (!target) return undefined
+  const target = nextLink(link)
+  if (target === undefined) return undefined
   const last = URL.parse(target, page)?.searchParams.get('last')
   return last && isTag(last) ? last : tags.at(-1)
 }
 
-const emptyIndex = Buffer.from(
-  JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }),
-)
+function nextLink(link: string | undefined): string | undefined {
+  return link && /<([^>]*)>\s*;[^,]*\brel\s*=\s*"?next\b/i.exec(link)?.[1]
+}
 
 export async function listReferrers(
   ask: AskUpstream,
@@ -70,15 +71,7 @@ export async function listReferrers(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   try {
-    const headers = { accept: mediaTypes.ociIndex }
-    return await ask(
-      { kind: 'referrers', method: 'GET', repository, path: `referrers/${digest}`, headers },
-      signal,
-      async (answer) => {
-        const bytes = await readWhole(answer, { bytes: maxManifestBytes, ms: bodyMs }, signal)
-        return index(bytes, contentTypeOf(answer), answer.url.host)
-      },
-    )
+    return await allReferrers(ask, bodyMs, repository, digest, signal)
   } catch (error) {
     if (!isAbsent(error)) throw error
   }
@@ -91,6 +84,37 @@ export async function listReferrers(
     if (!isAbsent(error)) throw error
     return emptyIndex
   }
+}
+
+/** The first page as it is, or all of them as one index. */
+async function allReferrers(
+  ask: AskUpstream,
+  bodyMs: number,
+  repository: RepositoryName,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const pages: Buffer[] = []
+  let query: string | undefined = ''
+  while (query !== undefined && pages.length < maxReferrerPages) {
+    const path: string = `referrers/${digest}${query}`
+    const headers = { accept: mediaTypes.ociIndex }
+    query = await ask(
+      { kind: 'referrers', method: 'GET', repository, path, headers },
+      signal,
+      async (answer) => {
+        const bytes = await readWhole(answer, { bytes: maxManifestBytes, ms: bodyMs }, signal)
+        pages.push(index(bytes, contentTypeOf(answer), answer.url.host))
+        const target = nextLink(oneOf(answer.headers.link))
+        return target === undefined ? undefined : URL.parse(target, answer.url)?.search
+      },
+    )
+  }
+  const [first = emptyIndex, ...others] = pages
+  if (query !== undefined) throw new UpstreamError('lying', `${repository}: its referrers have no end`)
+  if (others.length === 0) return first
+  const manifests = pages.flatMap((page) => JSON.parse(page.toString()).manifests ?? [])
+  return Buffer.from(JSON.stringify({ ...JSON.parse(first.toString()), manifests }))
 }
 
 function index(bytes: Buffer, contentType: string | undefined, host: string): Buffer {

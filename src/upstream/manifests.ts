@@ -28,7 +28,7 @@ export async function headManifest(
   })
 }
 
-/** `Docker-Content-Digest` is not looked at: only the bytes tell (CVE-2026-85747). */
+/** What `Docker-Content-Digest` says proves nothing (CVE-2026-85747), but bytes that contradict it have been damaged. */
 export async function getManifest(
   ask: AskUpstream,
   bodyMs: number,
@@ -40,6 +40,8 @@ export async function getManifest(
     const bytes = await readWhole(answer, { bytes: maxManifestBytes, ms: bodyMs }, signal)
     const { host } = answer.url
     const mediaType = mediaTypeOf(bytes, contentTypeOf(answer), host)
+    const claimed = oneOf(answer.headers['docker-content-digest'])
+    if (claimed !== undefined && isDigest(claimed)) proven(bytes, claimed, host)
     const digest = reference.kind === 'digest' ? proven(bytes, reference.digest, host) : digestOf(bytes)
     return { digest, mediaType, bytes }
   })

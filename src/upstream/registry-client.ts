@@ -48,6 +48,8 @@ export interface RegistryClient {
   readonly settings: RegistrySettings
   /** Upstream is known not to answer: a request now would fail at once (breaker open, or cooling down after 429). */
   isDown(): boolean
+  /** It has said that we ask too much, and until when. */
+  isLimited(): boolean
   /** Upstream has answered something within the last second, and nothing has failed since. */
   isAnswering(): boolean
   /** HEAD; free of charge on Docker Hub. `digest` is upstream's claim, absent when it made none. */

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { describeWith } from '../clients/support/tools.ts'
 import { createJournal, type Exit, plainEnvironment, startNode } from '../support/node-process.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
+import { describeWith } from '../support/tools.ts'
 
 const program = join(import.meta.dirname, '../../bench/main.ts')
 
@@ -48,7 +48,7 @@ test('what is missing is named', async () => {
   expect(said).toMatch(/^bench: .* not here: no program "(curl|registry)" in \/nowhere\/bin or on the PATH$/m)
 })
 
-describeWith(['distribution v3'], 'with distribution beside it', () => {
+describeWith(['distribution v3', 'curl'], 'with distribution beside it', () => {
   test('hot-blob compares servers in a table and in JSON', { timeout: 120_000 }, async () => {
     await using folder = await temporaryDirectory()
     const json = join(folder.path, 'result.json')

@@ -16,9 +16,9 @@ import { describe, expect, test } from 'vitest'
 import type { BlobStore } from '../../src/blobs/blob-store.ts'
 import { createFsBlobStore } from '../../src/blobs/fs.ts'
 import { algorithmOf, type Digest, digestOf, hexOf } from '../../src/oci/digest.ts'
-import { canMount, mountTmpfs } from '../metadata/support/tmpfs.ts'
 import { type BlobStoreHome, blobStoreSuite, readBlob } from '../suites/blob-store-suite.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
+import { canMount, mountTmpfs } from '../support/tmpfs.ts'
 
 blobStoreSuite('blobs as files', () => fsHome('full'))
 blobStoreSuite('blobs as files, durability fast', () => fsHome('fast'))

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { buildImage } from '../support/images.ts'
+import { describeWith } from '../support/tools.ts'
 import { ctrOn } from './support/containerd.ts'
 import { pushImage } from './support/push.ts'
 import { startSite } from './support/site.ts'
-import { describeWith } from './support/tools.ts'
 
 const mebibyte = 1024 * 1024
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
+import { describeWith, type Tool } from '../support/tools.ts'
 import { dockerClient, startDockerd } from './support/docker.ts'
 import { startSite } from './support/site.ts'
-import { describeWith, type Tool } from './support/tools.ts'
 
 const ages: Record<'old' | 'new', Tool[]> = {
   old: ['dockerd (old)', 'containerd (old)'],

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
+import { describeWith, type Tool } from '../support/tools.ts'
 import { type Docker, startDockerd } from './support/docker.ts'
 import { account, type Hub } from './support/hub.ts'
 import { freshLoopbackAddress } from './support/loopback.ts'
 import type { Machine } from './support/machine.ts'
 import { type Recorder, startRecorder } from './support/recorder.ts'
 import { startSite } from './support/site.ts'
-import { describeWith, type Tool } from './support/tools.ts'
 
 interface LoggedIn {
   name: string

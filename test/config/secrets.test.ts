@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { createSecrets } from '../../src/config/secrets.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
+import { describeWith } from '../support/tools.ts'
 
 test('variables are read by name, and nothing that an object has by itself', () => {
   const secrets = createSecrets({ TOKEN: 'x' })
@@ -23,14 +24,16 @@ test('files are read as they are at that moment', async () => {
   expect(await secrets.file(file)).toBe('two')
 })
 
-test('what is no small file is an error, and nothing waits for it', async () => {
-  await using directory = await temporaryDirectory()
-  const [pipe, large] = [join(directory.path, 'pipe'), join(directory.path, 'large')]
-  await promisify(execFile)('mkfifo', [pipe])
-  await writeFile(large, Buffer.alloc(1024 * 1024 + 1))
-  const secrets = createSecrets({})
-  await expect(secrets.file(pipe)).rejects.toThrow('no file')
-  await expect(secrets.file(directory.path)).rejects.toThrow('no file')
-  await expect(secrets.file(large)).rejects.toThrow('1 MiB')
-  await expect(secrets.file(join(directory.path, 'none'))).rejects.toMatchObject({ code: 'ENOENT' })
+describeWith(['mkfifo'], 'beside a pipe', () => {
+  test('what is no small file is an error, and nothing waits for it', async () => {
+    await using directory = await temporaryDirectory()
+    const [pipe, large] = [join(directory.path, 'pipe'), join(directory.path, 'large')]
+    await promisify(execFile)('mkfifo', [pipe])
+    await writeFile(large, Buffer.alloc(1024 * 1024 + 1))
+    const secrets = createSecrets({})
+    await expect(secrets.file(pipe)).rejects.toThrow('no file')
+    await expect(secrets.file(directory.path)).rejects.toThrow('no file')
+    await expect(secrets.file(large)).rejects.toThrow('1 MiB')
+    await expect(secrets.file(join(directory.path, 'none'))).rejects.toMatchObject({ code: 'ENOENT' })
+  })
 })

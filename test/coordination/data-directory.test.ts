@@ -3,8 +3,8 @@ import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { prepareDataDirectory } from '../../src/coordination/data-directory.ts'
-import { canMount } from '../metadata/support/tmpfs.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
+import { canMount } from '../support/tmpfs.ts'
 
 test('everything is made, for this user only, and told by name', async () => {
   await using parent = await temporaryDirectory()

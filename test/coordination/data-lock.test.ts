@@ -7,8 +7,8 @@ import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { lockDataDirectory } from '../../src/coordination/data-lock.ts'
-import { canMount, mountTmpfs } from '../metadata/support/tmpfs.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
+import { canMount, mountTmpfs } from '../support/tmpfs.ts'
 
 interface Holder extends AsyncDisposable {
   child: ChildProcessByStdio<Writable, Readable, null>

@@ -51,7 +51,8 @@ test('a frontier hashes the whole and its extents, however the bytes come', () =
 test.each([
   ['data newer than its extents', { length: 3 * extentBytes + 10, extents: 2 }, 2],
   ['extents newer than their data', { length: extentBytes + 10, extents: 3 }, 1],
-  ['both in step', { length: 3 * extentBytes, extents: 3 }, 3],
+  ['both in step', { length: 3 * extentBytes + 1, extents: 3 }, 3],
+  ['both in step to an end that nobody states', { length: 3 * extentBytes, extents: 3 }, 2],
   ['nothing', { length: 0, extents: 0 }, 0],
   ['data alone', { length: 2 * extentBytes, extents: 0 }, 0],
   [

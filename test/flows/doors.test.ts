@@ -120,6 +120,25 @@ describe('the registry face', () => {
     expect(corp.requests.length).toBe(before)
   })
 
+  test.each([
+    ['GET', 'manifests/1'],
+    ['HEAD', 'manifests/1'],
+    ['GET', `blobs/sha256:${'a'.repeat(64)}`],
+    ['GET', 'tags/list'],
+    ['POST', 'blobs/uploads/'],
+    ['PUT', 'manifests/1'],
+    ['DELETE', 'manifests/1'],
+  ])('a private project is answered as one that does not exist: %s %s', async (method, what) => {
+    const [there, not] = await Promise.all(
+      ['secret/app', 'nobody/app'].map((name) =>
+        fetchBlob(`${edge.url}/v2/${name}/${what}`, { method, keep: true }),
+      ),
+    )
+    expect(there?.status).toBe(404)
+    expect(there?.status).toBe(not?.status)
+    expect(there?.body.toString().replace('secret', 'nobody')).toBe(not?.body.toString())
+  })
+
   test('a private thing is answered as one that does not exist', async () => {
     const [there, not] = await Promise.all(
       ['secret/app', 'secret/nothing'].map((name) =>

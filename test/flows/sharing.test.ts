@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { digestOf } from '../../src/oci/digest.ts'
 import { type Edge, startEdge } from '../support/edge.ts'
 import { fetchBlob } from '../support/fetch-blob.ts'
+import { buildImage } from '../support/images.ts'
 import { type Line, line } from '../support/line.ts'
-import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
 
-const bytes = pseudoRandomBytes(300_000, 'shared')
-const digest = digestOf(bytes)
+const image = buildImage({ layers: [300_000], seed: 'shared' })
+const layer = image.layers[0]
+if (!layer) throw new Error('an image without a layer')
+const { bytes, digest } = layer
 
 /** Two registries; `open` is public and of the first, `shut-…` stand for content that only some may read. */
 function policyOf(one: Upstream, two: Upstream, shut: boolean): string {
@@ -79,15 +80,25 @@ describe('a digest that is here', () => {
     }
   })
 
-  test('and public is linked without asking any upstream', async () => {
+  test('and public is linked without asking any upstream, where a manifest names it', async () => {
     await using site = await start()
     site.one.addBlob('kept/app', bytes)
+    site.two.addImage('app', '1', image)
     await at(site.edge, 'first/kept/app')
     await expect.poll(() => site.edge.metrics('outport_fills')).toBe(0)
+    await fetchBlob(`${site.edge.url}/v2/second/app/manifests/1`)
     site.two.clear()
     const shared = await at(site.edge, 'second/app')
     expect([shared.status, shared.sha256, shared.headers['x-outport-cache']]).toEqual([200, digest, 'hit'])
     expect(site.two.requests).toEqual([])
+  })
+
+  test('and public is not linked to any name that comes along', async () => {
+    await using site = await start()
+    site.one.addBlob('kept/app', bytes)
+    await at(site.edge, 'first/kept/app')
+    for (const name of ['first/bogus/app', 'second/bogus'])
+      expect((await at(site.edge, name)).status).toBe(404)
   })
 
   test('and private is given when the same upstream confirms it for this repository', async () => {
@@ -136,14 +147,54 @@ describe('a digest that is here', () => {
 })
 
 describe('a digest on its way', () => {
-  test('is joined by another public repository', async () => {
+  test('is joined by another public repository of its registry', async () => {
     await using site = await start(line({ bytesPerSecond: 400_000 }))
-    site.one.addBlob('kept/app', bytes)
-    const first = at(site.edge, 'first/kept/app')
-    await site.one.seen({ path: /blobs/ })
-    const [a, b] = await Promise.all([first, at(site.edge, 'second/app')])
+    site.one.addImage('kept/app', '1', image)
+    site.one.addImage('asked/app', '1', image)
+    await fetchBlob(`${site.edge.url}/v2/first/asked/app/manifests/1`)
+    const begun = Promise.withResolvers<void>()
+    const first = fetchBlob(`${site.edge.url}/v2/first/kept/app/blobs/${digest}`, {
+      onProgress: () => begun.resolve(),
+    })
+    await begun.promise
+    const [a, b] = await Promise.all([first, at(site.edge, 'first/asked/app')])
     expect([a.sha256, b.sha256]).toEqual([digest, digest])
     expect(site.one.blobBytes()).toBe(bytes.length)
-    expect(site.two.requests).toEqual([])
+  })
+
+  test('from a registry that is slow or lies does no harm to those of another one', async () => {
+    await using site = await start()
+    site.one.addBlob('kept/app', bytes)
+    site.two.addImage('app', '1', image)
+    await fetchBlob(`${site.edge.url}/v2/second/app/manifests/1`)
+    using stalled = site.one.fault({ on: { path: /blobs/ }, stallAt: 100_000, flipAt: 200_000 })
+    const pending = at(site.edge, 'first/kept/app')
+    await stalled.struck()
+    expect((await at(site.edge, 'second/app')).sha256).toBe(digest)
+    stalled.release()
+    expect((await pending).complete).toBe(false)
+    expect((await at(site.edge, 'second/app')).sha256).toBe(digest)
+  })
+
+  test("is nobody else's before its upstream has said that it has it", async () => {
+    await using site = await start()
+    site.two.addBlob('app', bytes)
+    using silent = site.one.fault({ on: { path: /blobs/ }, stallBeforeStatus: true })
+    const pending = at(site.edge, 'first/kept/app')
+    await silent.struck()
+    expect((await at(site.edge, 'second/app')).sha256).toBe(digest)
+    silent.release()
+    expect((await pending).status).toBe(404)
+  })
+
+  test('and refused in the end is asked for again by who waited with it', async () => {
+    await using site = await start()
+    site.one.addBlob('asked/app', bytes)
+    using silent = site.one.fault({ on: { path: /kept.*blobs/ }, stallBeforeStatus: true })
+    const pending = at(site.edge, 'first/kept/app')
+    await silent.struck()
+    const waiting = at(site.edge, 'first/asked/app')
+    silent.release()
+    expect([(await pending).status, (await waiting).sha256]).toEqual([404, digest])
   })
 })

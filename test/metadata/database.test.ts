@@ -7,8 +7,8 @@ import { type Database, openDatabase } from '../../src/metadata/database.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { openMetadata } from '../../src/metadata/open-metadata.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
+import { canMount, mountTmpfs } from '../support/tmpfs.ts'
 import { recordOf } from './support/records.ts'
-import { canMount, mountTmpfs } from './support/tmpfs.ts'
 
 async function temporaryDatabase() {
   const directory = await temporaryDirectory()

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { temporaryDirectory } from '../support/temporary.ts'
+import { describeWith } from '../support/tools.ts'
 import { loadFrom, policyFolder, readable, siteIn } from './policy-folder.ts'
 
 const project = (name: string) => `kind: project\nname: ${name}\nproxy: hub\npublic: ["**"]\n`
@@ -67,15 +68,17 @@ test('the folder may be a link', async () => {
   expect([...siteIn(await loadFrom(link)).projects.keys()]).toEqual(['p'])
 })
 
-test('a name that is no file is a problem, and nothing waits for it', async () => {
-  await using folder = await policyFolder({ 'sub.yaml/x.yaml': hub })
-  await promisify(execFile)('mkfifo', [join(folder.path, 'pipe.yaml')])
-  await symlink('nowhere', join(folder.path, 'link.yaml'))
-  expect(readable(await folder.load(), folder)).toEqual([
-    'link.yaml: expected a file that can be read, found none there',
-    'pipe.yaml: expected a file, found something else',
-    'sub.yaml: expected a file, found something else',
-  ])
+describeWith(['mkfifo'], 'beside a pipe', () => {
+  test('a name that is no file is a problem, and nothing waits for it', async () => {
+    await using folder = await policyFolder({ 'sub.yaml/x.yaml': hub })
+    await promisify(execFile)('mkfifo', [join(folder.path, 'pipe.yaml')])
+    await symlink('nowhere', join(folder.path, 'link.yaml'))
+    expect(readable(await folder.load(), folder)).toEqual([
+      'link.yaml: expected a file that can be read, found none there',
+      'pipe.yaml: expected a file, found something else',
+      'sub.yaml: expected a file, found something else',
+    ])
+  })
 })
 
 test('a folder that is not there is a problem', async () => {

@@ -12,6 +12,7 @@ import {
 } from '../support/images.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 import { tarOf } from '../support/tar.ts'
+import { describeWith } from '../support/tools.ts'
 
 const sha256 = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 const bodyOf = ({ bytes }: Content) => JSON.parse(bytes.toString())
@@ -86,16 +87,18 @@ test('a referrer points to its subject', () => {
   })
 })
 
-test('an archive is one that tar reads', () => {
-  const files = [512, 1, 70_000, 0].map((size) => ({
-    name: `f${size}`,
-    bytes: pseudoRandomBytes(size, `${size}`),
-  }))
-  const archive = tarOf(files)
+describeWith(['tar'], 'for tar', () => {
+  test('an archive is one that tar reads', () => {
+    const files = [512, 1, 70_000, 0].map((size) => ({
+      name: `f${size}`,
+      bytes: pseudoRandomBytes(size, `${size}`),
+    }))
+    const archive = tarOf(files)
 
-  const listing = execFileSync('tar', ['-tvf', '-'], { input: archive }).toString().trim().split('\n')
-  const third = execFileSync('tar', ['-xOf', '-', 'f70000'], { input: archive })
+    const listing = execFileSync('tar', ['-tvf', '-'], { input: archive }).toString().trim().split('\n')
+    const third = execFileSync('tar', ['-xOf', '-', 'f70000'], { input: archive })
 
-  expect(listing.map((line) => line.split(/\s+/)[2])).toEqual(['512', '1', '70000', '0'])
-  expect(third).toEqual(files[2]?.bytes)
+    expect(listing.map((line) => line.split(/\s+/)[2])).toEqual(['512', '1', '70000', '0'])
+    expect(third).toEqual(files[2]?.bytes)
+  })
 })

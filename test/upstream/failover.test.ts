@@ -18,6 +18,7 @@ import {
 
 const good: Handler = (_, response) => sendManifest(response)
 const broken: Handler = (_, response) => response.writeHead(500).end()
+const silent: Handler = (request) => request.socket.resetAndDestroy()
 
 describe('several urls', () => {
   test('are tried in order', async () => {
@@ -69,7 +70,7 @@ describe('several urls', () => {
 describe('an upstream that fails', () => {
   test('is left alone after two failures, and asked by one when it may be back', async () => {
     let clock = 0
-    let handler = broken
+    let handler = silent
     await using upstream = await startServer((request, response) => handler(request, response))
     await using client = startClient(settingsFor(upstream.url), { now: () => clock })
     const pull = () => client.getManifest(repository, tag, never())
@@ -78,8 +79,9 @@ describe('an upstream that fails', () => {
     await failureOf(pull())
     await failureOf(pull())
     expect(client.isDown()).toBe(true)
+    const asked = upstream.requests.length
     expect((await failureOf(pull())).kind).toBe('down')
-    expect(upstream.requests).toHaveLength(2)
+    expect(upstream.requests).toHaveLength(asked)
 
     clock += openMs
     expect(client.isDown()).toBe(false)
@@ -95,10 +97,25 @@ describe('an upstream that fails', () => {
     expect((await failureOf(pull())).kind).toBe('down')
     answer.resolve()
     await probe
-    expect(upstream.requests).toHaveLength(3)
+    expect(upstream.requests).toHaveLength(asked + 1)
 
     await Promise.all([pull(), pull()])
     expect(client.isDown()).toBe(false)
+  })
+
+  test('at a few things that it is asked for is not left alone for the others', async () => {
+    let handler = broken
+    await using upstream = await startServer((request, response) => handler(request, response))
+    await using client = startClient(settingsFor(upstream.url))
+    const pull = () => client.getManifest(repository, tag, never())
+
+    for (let times = 0; times < 5; times++) await failureOf(pull())
+    expect(client.isDown()).toBe(false)
+    handler = good
+    await pull()
+    handler = broken
+    for (let times = 0; times < 6; times++) await failureOf(pull())
+    expect(client.isDown()).toBe(true)
   })
 
   test('that refuses connections is down', async () => {

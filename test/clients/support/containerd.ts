@@ -1,9 +1,9 @@
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
+import { paths, toolPath } from '../../support/tools.ts'
 import { type Client, digestsIn } from './client.ts'
 import { expectReadyForKubelet, pullByKubelet } from './cri.ts'
 import type { Machine } from './machine.ts'
-import { paths, toolPath } from './tools.ts'
 
 interface Containerd {
   /** Runs ctr; containerd 2's own, whatever the daemon's age. */

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { toolPath } from '../../support/tools.ts'
 import type { Client } from './client.ts'
 import { digestsIn } from './client.ts'
 import type { Machine } from './machine.ts'
-import { toolPath } from './tools.ts'
 
 /** podman, as /etc/containers/registries.conf of the machine says. */
 export function podmanOn(machine: Machine): Client {

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
+import { paths, toolPath } from '../../support/tools.ts'
 import { type Client, digestsIn } from './client.ts'
 import type { CommandOptions } from './command.ts'
 import type { Machine } from './machine.ts'
-import { paths, toolPath } from './tools.ts'
 
 /** Runs the docker command against one daemon. */
 export type Docker = (parameters: readonly string[], options?: CommandOptions) => Promise<string>

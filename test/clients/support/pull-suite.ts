@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { blobsOf, type ImageIndex } from '../../support/images.ts'
+import { describeWith, type Tool } from '../../support/tools.ts'
 import type { Client } from './client.ts'
 import type { Machine } from './machine.ts'
 import type { RegistryKind } from './registry.ts'
 import { type Site, startSite } from './site.ts'
-import { describeWith, type Tool } from './tools.ts'
 
 export interface PullSuiteOptions {
   name: string

@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { toolPath } from '../../support/tools.ts'
 import { startDaemon } from './command.ts'
-import { toolPath } from './tools.ts'
 
 /** A registry that others wrote: distribution v3, or Debian's docker-registry 2.8. */
 export type RegistryKind = 'distribution v3' | 'docker-registry'

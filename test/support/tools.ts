@@ -22,6 +22,9 @@ const tools = {
   skopeo: { names: ['skopeo'], folders: pathFolders() },
   crane: { names: ['crane'], folders: [toolFolder, ...pathFolders()] },
   'distribution v3': { names: ['registry'], folders: [toolFolder] },
+  curl: { names: ['curl'], folders: pathFolders() },
+  mkfifo: { names: ['mkfifo'], folders: pathFolders() },
+  tar: { names: ['tar'], folders: pathFolders() },
   'docker-registry': { names: ['docker-registry'], folders: pathFolders() },
 } satisfies Record<string, { names: [string, ...string[]]; folders: string[] }>
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { temporaryDirectory } from '../../support/temporary.ts'
+import { temporaryDirectory } from './temporary.ts'
 
 /** Whether this user may mount. */
 export function canMount(): boolean {

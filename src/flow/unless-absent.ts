@@ -1,0 +1,9 @@
+/** A file that is not there is an answer; that one could not tell is an exception. */
+export async function unlessAbsent<Value>(work: Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  }
+}
