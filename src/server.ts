@@ -7,6 +7,7 @@ import type { Config } from './config/config.ts'
 import { clearLeftovers, prepareDataDirectory } from './coordination/data-directory.ts'
 import { lockDataDirectory } from './coordination/data-lock.ts'
 import { createFills } from './fill/fills.ts'
+import { createVia, type Via } from './flow/via.ts'
 import { createHttpApp, type HttpApp } from './http/app.ts'
 import { createBlobSender } from './http/body.ts'
 import { createBufferPool } from './http/buffers.ts'
@@ -71,7 +72,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const stores = await openStores(config, owned)
   const certificates = config.tls.length > 0 ? await loadCertificates(config.tls) : undefined
 
-  const via = `outport-${randomBytes(6).toString('hex')}`
+  const via = createVia(`outport-${randomBytes(6).toString('hex')}`)
   const clients = owned.use(openClients(options, via, metrics))
   const follow = (next: Site) => {
     clients.follow(next.registries.values())
@@ -142,14 +143,10 @@ async function openStores(
   return { metadata, blobs, fills: data.fills, tokenKey: join(data.keys, 'token.json') }
 }
 
-function openClients(
-  { config, log, version }: ServerOptions,
-  via: string,
-  metrics: Metrics,
-): RegistryClients {
+function openClients({ config, log, version }: ServerOptions, via: Via, metrics: Metrics): RegistryClients {
   const observe = observerOf(metrics, log)
   return createRegistryClients(
-    (settings) => createRegistryClient({ settings, version, via, proxy: config.proxy, observe }),
+    (settings) => createRegistryClient({ settings, version, via: via.header, proxy: config.proxy, observe }),
     (err) => log.warn({ err }, 'closing a registry client failed'),
   )
 }

@@ -1,6 +1,7 @@
 import type { Handler } from 'hono'
 import { decide } from '../auth/access.ts'
 import { failpoint } from '../flow/failpoint.ts'
+import type { Via } from '../flow/via.ts'
 import { type HttpContext, type HttpEnv, rawPathOf } from '../http/context.ts'
 import { RegistryError } from '../oci/error.ts'
 import { parseRegistryPath, type RegistryPath } from '../oci/registry-path.ts'
@@ -28,8 +29,7 @@ export interface RegistryRoutesOptions {
   site(): Site
   /** Name of the default mirror's project. */
   mirror: string
-  /** In the `Via` header of what this site asks of others: seen on a request, it has come back. */
-  via: string
+  via: Via
   /** The name of this site: the `service` of its challenges. */
   service: string
   /** The origin that clients know this site by, where the operator has said it. */
@@ -39,41 +39,46 @@ export interface RegistryRoutesOptions {
 
 /** distribution-spec "Endpoints": parses the raw path once, finds the repository, asks the gate, and only then answers. */
 export function createRegistryRoutes(options: RegistryRoutesOptions): Handler<HttpEnv> {
-  const { site, mirror, via, handlers } = options
-  return async (c) => {
-    c.env.outgoing.setHeader('docker-distribution-api-version', 'registry/2.0')
-    if (c.env.incoming.headers.via?.includes(via)) throw new RegistryError('LOOP_DETECTED')
-    const path = parseRegistryPath(rawPathOf(c))
-    if (!path) throw new RegistryError('NOT_FOUND')
-    c.set('kind', path.kind)
-    failpoint('request')
-    const now = site()
-    const door = doorOf(c, now)
-    if (path.kind === 'base') return base(c, now, options)
-    if (path.kind === 'catalog')
-      throw new RegistryError('UNSUPPORTED', { message: 'this site does not list its repositories' })
+  const { via } = options
+  return (c) => {
+    const passed = c.env.incoming.headers.via
+    if (passed === undefined) return answer(c, options)
+    if (via.isLoop(passed)) throw new RegistryError('LOOP_DETECTED')
+    return via.carry(passed, () => answer(c, options))
+  }
+}
 
-    const target = locate(now, mirror, door, namespaceOf(c), path.name)
-    if (
-      decide({ kind: 'anonymous' }, 'pull', { public: isPublic(target.project, target.path) }) !== 'allow'
-    ) {
-      throw nameUnknown(path.name)
-    }
-    if (path.kind === 'upload' || (c.req.method !== 'GET' && c.req.method !== 'HEAD'))
-      throw refusedWrite(c, target)
-    if (target.namespace !== undefined) c.env.outgoing.setHeader('oci-namespace', target.namespace)
-    switch (path.kind) {
-      case 'manifest':
-        return handlers.manifest(c, target, path)
-      case 'blob':
-        return handlers.blob(c, target, path)
-      case 'tags':
-        return handlers.tags(c, target, path)
-      case 'referrers':
-        return handlers.referrers(c, target, path)
-      default:
-        return path satisfies never
-    }
+async function answer(c: HttpContext, options: RegistryRoutesOptions): Promise<Response> {
+  const { site, mirror, handlers } = options
+  c.env.outgoing.setHeader('docker-distribution-api-version', 'registry/2.0')
+  const path = parseRegistryPath(rawPathOf(c))
+  if (!path) throw new RegistryError('NOT_FOUND')
+  c.set('kind', path.kind)
+  failpoint('request')
+  const now = site()
+  const door = doorOf(c, now)
+  if (path.kind === 'base') return base(c, now, options)
+  if (path.kind === 'catalog')
+    throw new RegistryError('UNSUPPORTED', { message: 'this site does not list its repositories' })
+
+  const target = locate(now, mirror, door, namespaceOf(c), path.name)
+  if (decide({ kind: 'anonymous' }, 'pull', { public: isPublic(target.project, target.path) }) !== 'allow') {
+    throw nameUnknown(path.name)
+  }
+  if (path.kind === 'upload' || (c.req.method !== 'GET' && c.req.method !== 'HEAD'))
+    throw refusedWrite(c, target)
+  if (target.namespace !== undefined) c.env.outgoing.setHeader('oci-namespace', target.namespace)
+  switch (path.kind) {
+    case 'manifest':
+      return handlers.manifest(c, target, path)
+    case 'blob':
+      return handlers.blob(c, target, path)
+    case 'tags':
+      return handlers.tags(c, target, path)
+    case 'referrers':
+      return handlers.referrers(c, target, path)
+    default:
+      return path satisfies never
   }
 }
 

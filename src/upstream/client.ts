@@ -23,7 +23,7 @@ export interface RegistryClientOptions {
   /** Of this program, for `User-Agent`. */
   version: string
   /** This site's name in `Via`, by which a loop is noticed. */
-  via?: string
+  via?: () => string
   proxy?: ProxySettings
   lookup?: LookupFunction
   /** Milliseconds since 1970. */

@@ -30,7 +30,7 @@ export interface TransportOptions {
   proxy: ProxySettings
   lookup: LookupFunction
   userAgent: string
-  via?: string
+  via?: () => string
 }
 
 export function createTransport(options: TransportOptions): Transport {
@@ -41,7 +41,6 @@ export function createTransport(options: TransportOptions): Transport {
   const common = {
     'user-agent': userAgent,
     'accept-encoding': 'identity',
-    ...(via !== undefined && { via: `1.1 ${via}` }),
   }
 
   const running = new Set<Promise<unknown>>()
@@ -60,7 +59,7 @@ export function createTransport(options: TransportOptions): Transport {
       origin: url.origin,
       path: url.pathname + url.search,
       method: request.method,
-      headers: { ...common, ...request.headers },
+      headers: { ...common, ...(via && { via: via() }), ...request.headers },
       ...(request.body !== undefined && { body: request.body }),
       headersTimeout: 0,
       bodyTimeout: settings.timeouts.idleMs,

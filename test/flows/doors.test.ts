@@ -1,5 +1,6 @@
+import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Edge, startEdge } from '../support/edge.ts'
+import { type Edge, mirrorPolicy, startEdge } from '../support/edge.ts'
 import { fetchBlob } from '../support/fetch-blob.ts'
 import { buildImage, type Image } from '../support/images.ts'
 import { pull } from '../support/pull.ts'
@@ -265,4 +266,16 @@ test('a request that has passed through this site already is not sent round agai
   const via = String(relay.requests.at(-1)?.headers.via)
   expect(via).toMatch(/outport-/)
   expect(await digestAt(looping.url, 'library/app/manifests/1', { via })).toBe('508')
+})
+
+test('two sites that mirror each other notice it, instead of waiting for one another', async () => {
+  await using owned = new AsyncDisposableStack()
+  const policy = (url: string) => ({ 'p.yaml': mirrorPolicy({ url }) })
+  await using placeholder = await startUpstream()
+  const first = owned.use(await startEdge({ policies: policy(placeholder.url) }))
+  const second = owned.use(await startEdge({ policies: policy(first.url) }))
+  await writeFile(`${first.policies}/p.yaml`, policy(second.url)['p.yaml'])
+  await first.logged(({ msg }) => msg === 'policies loaded')
+  expect(await digestAt(first.url, 'library/app/manifests/1')).toBe('503')
+  await first.logged(({ status, path }) => status === 508 && path === '/v2/library/app/manifests/1')
 })

@@ -28,7 +28,7 @@ function sending(body: Buffer | string, headers: Record<string, string> = {}): H
 describe('a manifest', () => {
   test('comes by tag with the digest of its bytes, and asks for everything that can be kept', async () => {
     await using upstream = await startServer((_, response) => sendManifest(response))
-    await using client = startClient(settingsFor(`${upstream.url}/prefix`), { via: 'branch-7' })
+    await using client = startClient(settingsFor(`${upstream.url}/prefix`), { via: () => '1.1 branch-7' })
 
     const fetched = await client.getManifest(repository, tag, never())
 
