@@ -147,11 +147,12 @@ async function sendRange(
   if (blob.kind === 'bytes') return write(outgoing, blob.bytes.subarray(start, end), signal)
   if (start === end) return
   const file = blob.kind === 'file' ? blob.handle : blob.growing.handle
+  const holder = outgoing.socket?.remoteAddress ?? ''
   let pace: BufferSize = 'small'
   for (let position = start; position < end; ) {
     const readable =
       blob.kind === 'file' ? end : Math.min(end, await blob.growing.readableFrom(position, signal))
-    const buffer = await pool.lend(pace)
+    const { buffer, giveBack } = await pool.lend(pace, holder)
     try {
       const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, readable - position), position)
       if (bytesRead === 0) throw new Error(`a blob's file ended at ${position} of ${end}`)
@@ -160,7 +161,7 @@ async function sendRange(
       pace = performance.now() - from < promptMs ? 'large' : 'small'
       position += bytesRead
     } finally {
-      pool.giveBack(buffer)
+      giveBack()
     }
   }
 }

@@ -1,48 +1,77 @@
 /** Buffers that bytes pass through on their way from a file to a socket, lent one at a time and capped in all. */
 export interface BufferPool {
-  /** Waits its turn while the pool is lent out. */
-  lend(size: BufferSize): Promise<Buffer>
-  giveBack(buffer: Buffer): void
+  /** Waits its turn while too much is lent out. @param holder who could keep it for long: a client's address */
+  lend(size: BufferSize, holder: string): Promise<LentBuffer>
+}
+
+export interface LentBuffer {
+  readonly buffer: Buffer
+  giveBack(): void
 }
 
 export type BufferSize = 'small' | 'large'
 
-/** What a client that does not read can hold. */
-const smallBytes = 128 * 1024
-/** For clients that read as fast as we write: a system call per mebibyte. */
-const largeBytes = 1024 * 1024
+const bytesOf: Readonly<Record<BufferSize, number>> = {
+  /** What a client that does not read can hold. */
+  small: 128 * 1024,
+  /** For clients that read as fast as we write: a system call per mebibyte. */
+  large: 1024 * 1024,
+}
 const keptBuffers = 16
 
-/** @param maxBytes of all that are lent; half of it is not for large ones, which stalled clients may be left with */
+interface Waiter {
+  holder: string
+  resolve(lent: LentBuffer): void
+}
+
+/**
+ * @param maxBytes of all that are lent. Neither one holder nor all the large ones, which clients may stall with, get more
+ *   than half of it.
+ */
 export function createBufferPool(maxBytes: number): BufferPool {
   const free: Record<BufferSize, Buffer[]> = { small: [], large: [] }
-  const waiters: { size: BufferSize; resolve(buffer: Buffer): void }[] = []
+  const held = new Map<string, number>()
+  const waiters = new Set<Waiter>()
   let lentBytes = 0
 
-  function take(size: BufferSize): Buffer | undefined {
-    const bytes = size === 'small' ? smallBytes : largeBytes
+  function fits(size: BufferSize, holder: string): boolean {
+    const bytes = bytesOf[size]
+    const ofHolder = held.get(holder) ?? 0
     const limit = size === 'small' ? maxBytes : maxBytes / 2
-    if (lentBytes + bytes > limit && lentBytes > 0) return undefined
-    lentBytes += bytes
-    return free[size].pop() ?? Buffer.allocUnsafeSlow(bytes)
+    const isFair = ofHolder === 0 || ofHolder + bytes <= maxBytes / 2
+    return lentBytes === 0 || (isFair && lentBytes + bytes <= limit)
   }
+
+  function take(size: BufferSize, holder: string): LentBuffer | undefined {
+    if (!fits(size, holder)) return undefined
+    const buffer = free[size].pop() ?? Buffer.allocUnsafeSlow(bytesOf[size])
+    account(buffer.length, holder)
+    return { buffer, giveBack: () => giveBack(buffer, size, holder) }
+  }
+
+  function account(bytes: number, holder: string): void {
+    lentBytes += bytes
+    const ofHolder = (held.get(holder) ?? 0) + bytes
+    if (ofHolder === 0) held.delete(holder)
+    else held.set(holder, ofHolder)
+  }
+
+  function giveBack(buffer: Buffer, size: BufferSize, holder: string): void {
+    account(-buffer.length, holder)
+    if (free[size].length < keptBuffers) free[size].push(buffer)
+    for (const waiter of waiters) {
+      const lent = take('small', waiter.holder)
+      if (!lent) continue
+      waiters.delete(waiter)
+      waiter.resolve(lent)
+    }
+  }
+
   return {
-    async lend(size) {
-      // Large ones are a favour: when they do not fit, a small one will do.
-      const taken =
-        (waiters.length === 0 ? take(size) : undefined) ?? (size === 'large' ? take('small') : undefined)
-      return taken ?? new Promise((resolve) => waiters.push({ size: 'small', resolve }))
-    },
-    giveBack(buffer) {
-      lentBytes -= buffer.length
-      const kept = free[buffer.length === smallBytes ? 'small' : 'large']
-      if (kept.length < keptBuffers) kept.push(buffer)
-      for (let next = waiters[0]; next; next = waiters[0]) {
-        const taken = take(next.size)
-        if (!taken) return
-        waiters.shift()
-        next.resolve(taken)
-      }
+    async lend(size, holder) {
+      // Large ones are a favour: when they do not fit, or others wait, a small one will do.
+      const lent = (waiters.size === 0 ? take(size, holder) : undefined) ?? take('small', holder)
+      return lent ?? new Promise((resolve) => waiters.add({ holder, resolve }))
     },
   }
 }

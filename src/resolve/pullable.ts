@@ -27,9 +27,10 @@ export async function refuseUnpullable(
   if (!upstream || (source !== 'stale' && source !== 'hit')) return
   const failed = unconfirmed === 'down' || unconfirmed === 'limited'
   if (!failed && upstream.client.isAnswering()) return
-  if (bytes && reference.kind === 'digest' && (await local.isChild(repository, digest))) return
   const missing = bytes ? await local.missing({ digest, mediaType, size, bytes }) : manifestOf(digest)
-  if (missing && (failed || !(await answers(upstream, missing, lifetime)))) {
+  if (!missing) return
+  if (bytes && reference.kind === 'digest' && (await local.isChild(repository, digest))) return
+  if (failed || !(await answers(upstream, missing, lifetime))) {
     throw unavailable('the upstream registry cannot be reached, and not all of this image is here')
   }
 }

@@ -3,8 +3,8 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { digestOf } from '../../src/oci/digest.ts'
-import { mirrorPolicy, startEdge } from '../support/edge.ts'
-import { fetchBlob } from '../support/fetch-blob.ts'
+import { type Edge, mirrorPolicy, startEdge } from '../support/edge.ts'
+import { type Fetched, fetchBlob } from '../support/fetch-blob.ts'
 import { buildImage } from '../support/images.ts'
 import { line } from '../support/line.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
@@ -12,6 +12,16 @@ import { pull } from '../support/pull.ts'
 import { startUpstream } from '../support/upstream.ts'
 
 const bytes = pseudoRandomBytes(6_000_000, 'aftermath')
+
+/** A pull of which a third has arrived. */
+async function startPull(edge: Edge, digest: string): Promise<{ done: Promise<Fetched> }> {
+  const third = Promise.withResolvers<void>()
+  const done = fetchBlob(`${edge.url}/v2/library/app/blobs/${digest}`, {
+    onProgress: (count) => count > bytes.length / 3 && third.resolve(),
+  })
+  await third.promise
+  return { done }
+}
 
 describe('nothing is left of', () => {
   test('blobs that upstream has not got', async () => {
@@ -43,16 +53,12 @@ describe('a body under way is not noticed to', () => {
     await using upstream = await startUpstream({ line: line({ bytesPerSecond: 4_000_000 }) })
     const digest = upstream.addBlob('library/app', bytes)
     await using edge = await startEdge({ policies: { 'p.yaml': mirrorPolicy(upstream) } })
-    const half = Promise.withResolvers<void>()
-    const pulling = fetchBlob(`${edge.url}/v2/library/app/blobs/${digest}`, {
-      onProgress: (count) => count > bytes.length / 3 && half.resolve(),
-    })
-    await half.promise
+    const pulling = await startPull(edge, digest)
     await upstream.stop()
     const refused = () => edge.metrics('outport_upstream_requests_total', { kind: 'blob', outcome: 'down' })
     await expect.poll(refused).toBeGreaterThan(1)
     await upstream.restart()
-    const { complete, sha256 } = await pulling
+    const { complete, sha256 } = await pulling.done
     expect([complete, sha256]).toEqual([true, digest])
     const broken = edge.logs.filter(({ msg }) => msg === 'fill failed' || msg === 'body broken off')
     expect(broken).toEqual([])
@@ -62,16 +68,12 @@ describe('a body under way is not noticed to', () => {
     await using upstream = await startUpstream({ line: line({ bytesPerSecond: 4_000_000 }) })
     const digest = upstream.addBlob('library/app', bytes)
     await using edge = await startEdge({ policies: { 'p.yaml': mirrorPolicy(upstream) } })
-    const half = Promise.withResolvers<void>()
-    const pulling = fetchBlob(`${edge.url}/v2/library/app/blobs/${digest}`, {
-      onProgress: (count) => count > bytes.length / 3 && half.resolve(),
-    })
-    await half.promise
+    const pulling = await startPull(edge, digest)
     await writeFile(join(edge.policies, 'p.yaml'), mirrorPolicy(upstream, { registry: { connections: 7 } }))
     await edge.logged(({ msg }) => msg === 'policies loaded')
     await upstream.stop()
     await upstream.restart()
-    const { complete, sha256 } = await pulling
+    const { complete, sha256 } = await pulling.done
     expect([complete, sha256]).toEqual([true, digest])
   })
 })

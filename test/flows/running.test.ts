@@ -198,7 +198,9 @@ describe('a running node', () => {
 
   test('is alive, ready, and says what works less well than it should', async () => {
     await using gone = await startUpstream()
-    await using edge = await startEdge({ policies: { 'mirror.yaml': mirrorPolicy(gone) } })
+    const unchecked = mirrorPolicy(gone, { registry: { insecure: true } })
+    await using edge = await startEdge({ policies: { 'mirror.yaml': unchecked } })
+    expect(await edge.metrics('outport_upstream_insecure', { registry: 'upstream' })).toBe(1)
     expect(await (await fetch(`${edge.url}/livez`)).json()).toEqual({ status: 'ok' })
     expect(await (await fetch(`${edge.url}/readyz`)).json()).toEqual({ status: 'ok' })
     await gone.stop()
@@ -253,14 +255,18 @@ describe('a running node', () => {
     await pull(edge.url, 'library/app', '1')
     guarded.revokeTokens()
     const headers = { authorization: `Bearer ${canary}-token`, cookie: `sid=${canary}-cookie` }
-    await fetchBlob(`${edge.url}/v2/library/app/manifests/1?token=${canary}-query`, { headers })
-    await fetchBlob(`${edge.url}/v2/library/none/manifests/1`, { headers })
+    const ask = async (reference: string) => {
+      const url = `${edge.url}/v2/library/app/manifests/${reference}?token=${canary}-query`
+      const answer = await fetchBlob(url, { headers, keep: true })
+      return JSON.stringify(answer.headers) + answer.body
+    }
+    const answers = [await ask('1'), await ask('none'), await ask('..%2f')]
     const metrics = await (await fetch(`${edge.url}/metrics`)).text()
     await guarded.stop()
-    await fetchBlob(`${edge.url}/v2/library/app/manifests/2`, { headers })
+    answers.push(await ask('2'))
     await edge.stop()
     expect(edge.output()).toContain('"msg":"request"')
-    expect(edge.output() + metrics).not.toContain(canary)
+    expect(edge.output() + metrics + answers.join()).not.toContain(canary)
   })
 })
 

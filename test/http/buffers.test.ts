@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest'
+import { type BufferSize, createBufferPool, type LentBuffer } from '../../src/http/buffers.ts'
+
+const small = 128 * 1024
+
+/** Buffers that are lent at once; the others wait. */
+async function lentAtOnce(lending: Promise<LentBuffer>[]): Promise<LentBuffer[]> {
+  const lent: LentBuffer[] = []
+  for (const each of lending) each.then((buffer) => lent.push(buffer))
+  await new Promise((resolve) => setImmediate(resolve))
+  return lent
+}
+
+function ask(
+  pool: ReturnType<typeof createBufferPool>,
+  count: number,
+  holder: string,
+  size: BufferSize = 'small',
+) {
+  return Array.from({ length: count }, () => pool.lend(size, holder))
+}
+
+test('no more is lent than there is, and who waits gets what is given back', async () => {
+  const pool = createBufferPool(4 * small)
+  const asked = ['a', 'b', 'c', 'd', 'e'].flatMap((holder) => ask(pool, 1, holder))
+  const lent = await lentAtOnce(asked)
+  expect(lent).toHaveLength(4)
+  lent[0]?.giveBack()
+  expect((await Promise.all(asked)).map(({ buffer }) => buffer.length)).toEqual(Array(5).fill(small))
+})
+
+test('one holder gets half of it at most, and holds up no other', async () => {
+  const pool = createBufferPool(8 * small)
+  expect(await lentAtOnce(ask(pool, 20, 'greedy'))).toHaveLength(4)
+  expect(await lentAtOnce(ask(pool, 3, 'modest'))).toHaveLength(3)
+})
+
+test('large ones are lent while there is plenty, and small ones else', async () => {
+  const pool = createBufferPool(32 * small)
+  const lent = await lentAtOnce(['a', 'b', 'c', 'd'].flatMap((holder) => ask(pool, 1, holder, 'large')))
+  expect(lent.map(({ buffer }) => buffer.length)).toEqual([8 * small, 8 * small, small, small])
+})
+
+test('even a pool that is smaller than a buffer lends one at a time', async () => {
+  const pool = createBufferPool(1)
+  const asked = ask(pool, 3, 'a')
+  for (const each of asked) (await each).giveBack()
+  expect(await lentAtOnce(ask(pool, 2, 'b'))).toHaveLength(1)
+})
