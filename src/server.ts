@@ -18,12 +18,12 @@ import type { Metadata } from './metadata/metadata.ts'
 import { openMetadata } from './metadata/open-metadata.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { RegistryError } from './oci/error.ts'
-import type { Target } from './projects/locate.ts'
 import { onlyMirrors, ownerOf, type Site } from './projects/project.ts'
 import { createBlobHandler } from './registry/blobs.ts'
 import { createReferrersHandler, createTagsHandler } from './registry/listings.ts'
 import { createManifestHandler } from './registry/manifests.ts'
 import { createPages } from './registry/pages.ts'
+import { createResolved } from './registry/resolved.ts'
 import { createRegistryRoutes, type RegistryHandlers } from './registry/routes.ts'
 import { createKeySetPage, createTokenPage } from './registry/token.ts'
 import { createBlobResolver } from './resolve/blobs.ts'
@@ -32,7 +32,6 @@ import { createKeep } from './resolve/keep.ts'
 import { createListings } from './resolve/listings.ts'
 import { createLocalSource } from './resolve/local.ts'
 import { createManifestResolver } from './resolve/manifests.ts'
-import type { ResolvedRepository } from './resolve/repository.ts'
 import { createRegistryClient, type UpstreamCall } from './upstream/client.ts'
 
 /** What the pooled buffers of all answers may take together. */
@@ -184,7 +183,7 @@ function createHandlers(
     pool: createBufferPool(bufferBytes),
     onBroken: (err) => log.warn({ err }, 'body broken off'),
   })
-  const resolved = (target: Target) => resolvedIn(clients, target)
+  const resolved = createResolved(clients)
   const listings = createListings(shared)
   return {
     manifest: createManifestHandler(createManifestResolver(shared), resolved),
@@ -218,24 +217,6 @@ interface Apps {
 
 function noRegistry(): never {
   throw new RegistryError('NOT_FOUND')
-}
-
-function resolvedIn(clients: RegistryClients, { project, repository, upstream }: Target): ResolvedRepository {
-  const first = upstream && clients.get(upstream.registry.name)
-  return {
-    repository,
-    ...(first && {
-      upstream: {
-        // What goes on longer than a reload asks the client that is there then.
-        get client() {
-          return clients.get(upstream.registry.name) ?? first
-        },
-        repository: upstream.repository,
-      },
-    }),
-    freshness: project.freshness,
-    stale: project.stale,
-  }
 }
 
 function downOf(clients: RegistryClients): string[] {

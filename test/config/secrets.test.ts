@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { createSecrets } from '../../src/config/secrets.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
-import { describeWith } from '../support/tools.ts'
+import { describeWith, toolPath } from '../support/tools.ts'
 
 test('variables are read by name, and nothing that an object has by itself', () => {
   const secrets = createSecrets({ TOKEN: 'x' })
@@ -28,7 +28,7 @@ describeWith(['mkfifo'], 'beside a pipe', () => {
   test('what is no small file is an error, and nothing waits for it', async () => {
     await using directory = await temporaryDirectory()
     const [pipe, large] = [join(directory.path, 'pipe'), join(directory.path, 'large')]
-    await promisify(execFile)('mkfifo', [pipe])
+    await promisify(execFile)(toolPath('mkfifo'), [pipe])
     await writeFile(large, Buffer.alloc(1024 * 1024 + 1))
     const secrets = createSecrets({})
     await expect(secrets.file(pipe)).rejects.toThrow('no file')

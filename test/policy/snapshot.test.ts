@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { temporaryDirectory } from '../support/temporary.ts'
-import { describeWith } from '../support/tools.ts'
+import { describeWith, toolPath } from '../support/tools.ts'
 import { loadFrom, policyFolder, readable, siteIn } from './policy-folder.ts'
 
 const project = (name: string) => `kind: project\nname: ${name}\nproxy: hub\npublic: ["**"]\n`
@@ -71,7 +71,7 @@ test('the folder may be a link', async () => {
 describeWith(['mkfifo'], 'beside a pipe', () => {
   test('a name that is no file is a problem, and nothing waits for it', async () => {
     await using folder = await policyFolder({ 'sub.yaml/x.yaml': hub })
-    await promisify(execFile)('mkfifo', [join(folder.path, 'pipe.yaml')])
+    await promisify(execFile)(toolPath('mkfifo'), [join(folder.path, 'pipe.yaml')])
     await symlink('nowhere', join(folder.path, 'link.yaml'))
     expect(readable(await folder.load(), folder)).toEqual([
       'link.yaml: expected a file that can be read, found none there',

@@ -12,7 +12,7 @@ import {
 } from '../support/images.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 import { tarOf } from '../support/tar.ts'
-import { describeWith } from '../support/tools.ts'
+import { describeWith, toolPath } from '../support/tools.ts'
 
 const sha256 = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 const bodyOf = ({ bytes }: Content) => JSON.parse(bytes.toString())
@@ -95,8 +95,11 @@ describeWith(['tar'], 'for tar', () => {
     }))
     const archive = tarOf(files)
 
-    const listing = execFileSync('tar', ['-tvf', '-'], { input: archive }).toString().trim().split('\n')
-    const third = execFileSync('tar', ['-xOf', '-', 'f70000'], { input: archive })
+    const listing = execFileSync(toolPath('tar'), ['-tvf', '-'], { input: archive })
+      .toString()
+      .trim()
+      .split('\n')
+    const third = execFileSync(toolPath('tar'), ['-xOf', '-', 'f70000'], { input: archive })
 
     expect(listing.map((line) => line.split(/\s+/)[2])).toEqual(['512', '1', '70000', '0'])
     expect(third).toEqual(files[2]?.bytes)
