@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { BlobStore, FoundBlob, OpenBlob } from '../blobs/blob-store.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { Digest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { type Descriptor, parseManifest } from '../oci/manifest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 
@@ -47,21 +47,20 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
     sizeCalculation: (bytes) => bytes.length + 512,
   })
 
-  async function bytesOf(digest: Digest): Promise<Buffer | undefined> {
+  /** What has rotten on disk is absent, and fetched again. */
+  async function provenBytesOf(digest: Digest): Promise<Buffer | undefined> {
     const kept = memory.get(digest)
     if (kept) return kept
     const found = await blobs.find(digest)
-    return found && readIntoMemory(found)
-  }
-
-  async function readIntoMemory(found: FoundBlob): Promise<Buffer> {
-    const bytes = await readWhole(found)
-    memory.set(found.digest, bytes)
+    const bytes = found && (await readWhole(found))
+    if (!bytes || digestOf(bytes, algorithmOf(digest)) !== digest) return undefined
+    memory.set(digest, bytes)
     return bytes
   }
 
   async function openSmall(found: FoundBlob): Promise<OpenBlob> {
-    const bytes = memory.get(found.digest) ?? (await readIntoMemory(found))
+    const bytes = memory.get(found.digest) ?? (await readWhole(found))
+    memory.set(found.digest, bytes)
     return { kind: 'bytes', bytes, size: bytes.length }
   }
 
@@ -70,7 +69,7 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
 
   async function stored(digest: Digest): Promise<StoredManifest | undefined> {
     const known = await metadata.manifests.find(digest)
-    const bytes = known && (await bytesOf(digest))
+    const bytes = known && (await provenBytesOf(digest))
     return known && bytes && { digest, mediaType: known.mediaType, size: bytes.length, bytes }
   }
 
@@ -97,6 +96,12 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
     return children.length > 0 ? { kind: 'manifest', digest: index } : undefined
   }
 
+  /** A file that was cut behind our back is no blob any more. */
+  async function hasStatedSize(repository: RepositoryName, { digest, size }: FoundBlob): Promise<boolean> {
+    const stated = await metadata.manifests.statedSize(repository, digest)
+    return stated === undefined || stated === size
+  }
+
   return {
     async manifest(repository, digest) {
       return (await metadata.links.find(repository, digest)) && stored(digest)
@@ -106,7 +111,8 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
       const kept = memory.get(digest)
       if (kept) return inMemory(digest, kept)
       const found = await blobs.find(digest)
-      if (!found || found.size > smallBytes) return found
+      if (!found || !(await hasStatedSize(repository, found))) return undefined
+      if (found.size > smallBytes) return found
       return { digest, size: found.size, open: () => openSmall(found) }
     },
     async has(digest) {

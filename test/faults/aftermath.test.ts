@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -133,4 +133,31 @@ test('an exception that nobody thought of costs its request alone', async () => 
   })
   await pull(edge.url, 'library/app', '1')
   expect((await edge.logged(({ msg }) => msg === 'request failed')).level).toBe('error')
+})
+
+describe('after files were spoilt behind our back', () => {
+  test.each([
+    ['a layer that was cut', 'layer', (file: Buffer) => file.subarray(0, 1000)],
+    ['a layer that was emptied', 'layer', () => Buffer.alloc(0)],
+    [
+      'a manifest with a flipped byte',
+      'manifest',
+      (file: Buffer) => Buffer.concat([Buffer.from('['), file.subarray(1)]),
+    ],
+  ] as const)('%s is fetched again, and never served', async (_, what, spoil) => {
+    await using upstream = await startUpstream()
+    const image = buildImage({ layers: [300_000] })
+    upstream.addImage('library/app', '1', image)
+    await using edge = await startEdge({ policies: { 'p.yaml': mirrorPolicy(upstream) } })
+    await pull(edge.url, 'library/app', '1')
+    await edge.stop()
+    const digest = String(what === 'layer' ? image.layers[0]?.digest : image.manifest.digest)
+    const hex = digest.slice('sha256:'.length)
+    const file = join(edge.data, 'blobs', 'sha256', hex.slice(0, 2), hex)
+    await writeFile(file, spoil(await readFile(file)))
+    await edge.restart()
+    upstream.clear()
+    await pull(edge.url, 'library/app', '1')
+    expect(upstream.count({ method: 'GET', path: new RegExp(hex) })).toBe(1)
+  })
 })
