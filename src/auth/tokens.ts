@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import type { JWK } from 'jose'
+import { errorCodeOf } from '../flow/error-code.ts'
 
 /** What a token says its bearer may do: the `access` claim of the Docker token protocol. */
 export interface Access {
@@ -87,7 +88,7 @@ async function readKey(file: string): Promise<JWK> {
   try {
     return JSON.parse(await readFile(file, 'utf8'))
   } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ENOENT')) {
+    if (errorCodeOf(cause) !== 'ENOENT') {
       throw new Error(`${file} holds no key: move it away for a new one`, { cause })
     }
   }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { constants, lstat, open, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { errorCodeOf } from '../flow/error-code.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
 import type { BlobStore, FoundBlob, OpenBlob } from './blob-store.ts'
@@ -69,7 +70,8 @@ export function createFsBlobStore({ directory, drafts, durability }: FsBlobStore
         await publish(digest, file, extents)
       } catch (error) {
         // Asked again after an adoption whose answer got lost: the file is the blob already.
-        if (!isAbsence(error) || (await unlessAbsent(lstat(file))) || !(await find(digest))) throw error
+        if (errorCodeOf(error) !== 'ENOENT' || (await unlessAbsent(lstat(file))) || !(await find(digest)))
+          throw error
         await confirm(digest)
       }
     },
@@ -117,8 +119,4 @@ async function writeDraft(draft: string, bytes: Uint8Array, durable: boolean): P
   } finally {
     await handle.close()
   }
-}
-
-function isAbsence(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

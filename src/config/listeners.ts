@@ -9,7 +9,7 @@ export interface Listener {
   port: number
 }
 
-export const aListener = '[http://|https://]host:port, such as :5000 or https://127.0.0.1:5443'
+const aListener = '[http://|https://]host:port, such as :5000 or https://127.0.0.1:5443'
 
 const grammar = /^(?:(https?):\/\/)?(?:\[([^\]]*)\]|([^:/[\]]*)):(\d{1,5})$/i
 const hostGrammar = /^[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?$/i

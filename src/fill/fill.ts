@@ -1,6 +1,7 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Growing } from '../blobs/blob-store.ts'
+import { errorCodeOf } from '../flow/error-code.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { type BlobOffset, type BlobStream, UpstreamError } from '../upstream/registry-client.ts'
@@ -173,7 +174,8 @@ function agreedSize(stated: number | undefined, stream: BlobStream): number | un
 
 /** What is kept of it then would keep others from being kept. */
 function isDiskFull(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
+  const code = errorCodeOf(error)
+  return code === 'ENOSPC' || code === 'EDQUOT'
 }
 
 function isPassing(error: unknown): error is UpstreamError {

@@ -1,7 +1,7 @@
 import { RegistryError } from '../oci/error.ts'
 
 /** The body of every error: distribution-spec "Error Codes". */
-export function errorBody({ code, message, detail }: RegistryError): string {
+function errorBody({ code, message, detail }: RegistryError): string {
   return JSON.stringify({ errors: [{ code, message, ...(detail !== undefined && { detail }) }] })
 }
 

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { RegistryError } from './error.ts'
 
 declare const proven: unique symbol
@@ -29,10 +29,5 @@ export function hexOf(digest: Digest): string {
 }
 
 export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): Digest {
-  return digestOfHash(createHash(algorithm).update(bytes), algorithm)
-}
-
-/** Ends `hash`. */
-export function digestOfHash(hash: Hash, algorithm: DigestAlgorithm): Digest {
-  return `${algorithm}:${hash.digest('hex')}` as Digest
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}` as Digest
 }

@@ -1,3 +1,4 @@
+import { errorCodeOf } from '../flow/error-code.ts'
 import type { FieldPath } from './problem.ts'
 
 const maxShown = 60
@@ -31,7 +32,7 @@ export function isSecret(path: FieldPath): boolean {
 
 /** Why the system did not give a file or folder. */
 export function describeFailure(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const code = errorCodeOf(error) ?? ''
   if (code === 'ENOENT') return 'none there'
   return code === 'EACCES' || code === 'EPERM'
     ? `no right to it (${code})`

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import type { HttpContext } from '../http/context.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { Door } from '../projects/locate.ts'
-import { onlyMirrors, type Site } from '../projects/project.ts'
+import type { Site } from '../projects/project.ts'
 
 /** Under a registry's own name the names are that registry's, whatever the listener. */
 export function doorOf(c: HttpContext, site: Site): Door {
@@ -21,8 +21,7 @@ export function originOf(c: HttpContext, site: Site, publicUrl: string | undefin
   if (publicUrl !== undefined) return publicUrl
   const { incoming } = c.env
   const host = incoming.headers.host ?? ''
-  if (!onlyMirrors(site) && !isOwn(c, site))
-    throw new RegistryError('MISDIRECTED', { detail: { host: host.slice(0, 255) } })
+  if (!isOwn(c, site)) throw new RegistryError('MISDIRECTED', { detail: { host: host.slice(0, 255) } })
   return `${'encrypted' in incoming.socket ? 'https' : 'http'}://${host}`
 }
 

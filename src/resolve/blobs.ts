@@ -10,7 +10,7 @@ import { answerFor } from './errors.ts'
 import type { LocalSource } from './local.ts'
 import { createMisses } from './misses.ts'
 import { paced } from './pace.ts'
-import type { CacheStatus, ResolvedRepository } from './repository.ts'
+import type { CacheStatus, MirroredRepository, ResolvedRepository } from './repository.ts'
 
 /** Found is not opened: `size` asks upstream with a HEAD at most, `open` downloads. */
 export interface BlobAnswer {
@@ -36,14 +36,12 @@ export interface BlobResolverOptions {
   ownerOf(repository: RepositoryName): { public: boolean; registry?: string } | undefined
 }
 
-type Mirrored = ResolvedRepository & { upstream: NonNullable<ResolvedRepository['upstream']> }
-
 export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
   const { local, metadata, fills, ownerOf } = options
   const misses = createMisses()
 
   /** What is here and may be read through `repository` without downloading it again; linked on the way. */
-  async function share(repository: Mirrored, digest: Digest, signal: AbortSignal): Promise<Shared> {
+  async function share(repository: MirroredRepository, digest: Digest, signal: AbortSignal): Promise<Shared> {
     const fill = fills.find(digest)
     if (fill?.repositories.has(repository.repository)) return { kind: 'growing', fill }
     if (fill) return shareFill(repository, fill, signal)
@@ -59,7 +57,11 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
    * Only a fill from our own upstream is joined: another one might be slow, broken or lie, and ours be well. One that
    * upstream has not confirmed yet proves nothing, so its head is waited for.
    */
-  async function shareFill(repository: Mirrored, fill: RunningFill, signal: AbortSignal): Promise<Shared> {
+  async function shareFill(
+    repository: MirroredRepository,
+    fill: RunningFill,
+    signal: AbortSignal,
+  ): Promise<Shared> {
     if (fill.registry !== repository.upstream.client.settings.name) return { kind: 'others' }
     const confirmed = await orAbandon(
       fill.head.then(
@@ -75,7 +77,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
   }
 
   async function mayShare(
-    repository: Mirrored,
+    repository: MirroredRepository,
     digest: Digest,
     holders: readonly RepositoryName[],
     signal: AbortSignal,
@@ -97,7 +99,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
 
   /** `undefined` when others have begun to fill it meanwhile. */
   async function download(
-    repository: Mirrored,
+    repository: MirroredRepository,
     digest: Digest,
     apart: boolean,
   ): Promise<RunningFill | undefined> {
@@ -116,7 +118,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
   }
 
   async function fromUpstream(
-    repository: Mirrored,
+    repository: MirroredRepository,
     digest: Digest,
     signal: AbortSignal,
   ): Promise<BlobAnswer> {
@@ -162,7 +164,11 @@ type Shared =
   | { kind: 'others' }
   | { kind: 'nothing' }
 
-function headUpstream({ upstream }: Mirrored, digest: Digest, signal: AbortSignal): Promise<BlobHead> {
+function headUpstream(
+  { upstream }: MirroredRepository,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<BlobHead> {
   return paced(() => upstream.client.headBlob(upstream.repository, digest, signal), signal)
 }
 

@@ -1,3 +1,4 @@
+import { errorCodeOf } from '../flow/error-code.ts'
 import { type ErrorCode, RegistryError } from '../oci/error.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 
@@ -32,9 +33,5 @@ export function unavailable(message: string, retryAfterMs = 0, cause?: unknown):
 }
 
 function isDiskTrouble(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'].includes(String(error.code))
-  )
+  return ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'].includes(errorCodeOf(error) ?? '')
 }

@@ -11,7 +11,7 @@ import { mayServeStale } from './freshness.ts'
 import type { KeepManifest } from './keep.ts'
 import type { LocalSource, StoredManifest } from './local.ts'
 import { paced } from './pace.ts'
-import type { Provenance, ResolvedRepository } from './repository.ts'
+import type { MirroredRepository, Provenance, ResolvedRepository } from './repository.ts'
 
 /** Signatures and SBOMs arrive some time after their image. */
 const referrersFreshMs = 5 * 60_000
@@ -90,7 +90,7 @@ export function createListings(options: ListingsOptions): Listings {
 
   async function fetchReferrers(
     { keep }: ListingsOptions,
-    repository: ResolvedRepository & { upstream: NonNullable<ResolvedRepository['upstream']> },
+    repository: MirroredRepository,
     digest: Digest,
   ): Promise<StoredManifest> {
     const { client, repository: name } = repository.upstream

@@ -50,7 +50,6 @@ export interface ManifestResolverOptions {
 export function createManifestResolver(options: ManifestResolverOptions): ManifestResolver {
   const { local, metadata, keep, lifetime, onError, now = Date.now } = options
   const fetching = createSingleFlight<StoredManifest>()
-
   const misses = createMisses()
   const tags = createTagResolver({ metadata, local, keep, misses, lifetime, onError, now })
 

@@ -4,9 +4,9 @@ import { unavailable } from './errors.ts'
 import { graceMs, within } from './grace.ts'
 import type { LocalSource, Missing } from './local.ts'
 import type { ManifestAnswer } from './manifests.ts'
-import type { ResolvedRepository } from './repository.ts'
+import type { MirroredRepository, ResolvedRepository } from './repository.ts'
 
-type Upstream = NonNullable<ResolvedRepository['upstream']>
+type Upstream = MirroredRepository['upstream']
 
 /**
  * podman and skopeo take every blob of an image from where they got the first manifest, index or not: it is a promise.

@@ -11,6 +11,9 @@ export interface ResolvedRepository {
   stale: StaleRule
 }
 
+/** One that is a mirror. */
+export type MirroredRepository = ResolvedRepository & Required<Pick<ResolvedRepository, 'upstream'>>
+
 /** First match wins. */
 export interface FreshnessRule {
   tag: Pattern

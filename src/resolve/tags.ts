@@ -10,7 +10,7 @@ import type { KeepManifest } from './keep.ts'
 import type { LocalSource, StoredManifest } from './local.ts'
 import type { Misses } from './misses.ts'
 import { paced } from './pace.ts'
-import type { Provenance, ResolvedRepository } from './repository.ts'
+import type { MirroredRepository, Provenance, ResolvedRepository } from './repository.ts'
 
 export interface ResolvedTag extends Provenance {
   row: TagRow
@@ -40,14 +40,12 @@ export interface TagResolverOptions {
   now: () => number
 }
 
-type Mirrored = ResolvedRepository & { upstream: NonNullable<ResolvedRepository['upstream']> }
-
 export function createTagResolver(options: TagResolverOptions): TagResolver {
   const { metadata, local, misses, now } = options
   const checking = createSingleFlight<ResolvedTag>()
 
   /** `row` as an old answer, where the rules allow it and its manifest is here. */
-  async function staleAnswer({ repository, stale }: Mirrored, row: TagRow) {
+  async function staleAnswer({ repository, stale }: MirroredRepository, row: TagRow) {
     const stored = await local.manifest(repository, row.digest)
     return (reason: 'slow' | UpstreamErrorKind): ResolvedTag | undefined => {
       if (!stored || !mayServeStale(row, stale, reason, now())) return undefined
@@ -56,7 +54,7 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
   }
 
   async function resolveExpired(
-    repository: Mirrored,
+    repository: MirroredRepository,
     tag: Tag,
     row: TagRow | undefined,
     wantBytes: boolean,
@@ -107,7 +105,7 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
 /** Asks upstream: a HEAD, which is free on Docker Hub, and a GET only for a manifest that is not here. */
 async function checkUpstream(
   options: TagResolverOptions,
-  repository: Mirrored,
+  repository: MirroredRepository,
   tag: Tag,
   row: TagRow | undefined,
   wantBytes: boolean,
@@ -127,7 +125,7 @@ async function checkUpstream(
 
 async function headTag(
   options: TagResolverOptions,
-  repository: Mirrored,
+  repository: MirroredRepository,
   tag: Tag,
   row: TagRow | undefined,
 ): Promise<ResolvedTag> {
@@ -156,7 +154,11 @@ async function headTag(
   return { row: next, stored, source: known ? 'revalidated' : 'miss', ageMs: 0 }
 }
 
-async function fetchTag(options: TagResolverOptions, repository: Mirrored, tag: Tag): Promise<ResolvedTag> {
+async function fetchTag(
+  options: TagResolverOptions,
+  repository: MirroredRepository,
+  tag: Tag,
+): Promise<ResolvedTag> {
   const { keep, lifetime, now } = options
   const { client, repository: name } = repository.upstream
   const fetched = await paced(() => client.getManifest(name, { kind: 'tag', tag }, lifetime), lifetime)

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import { errorCodeOf } from '../flow/error-code.ts'
 import { UpstreamError } from './registry-client.ts'
 import { retryAfterMs } from './retry-after.ts'
 
@@ -49,22 +50,17 @@ const reasons: Readonly<Record<string, string>> = {
 /** A connection that failed, or broke in the middle. Errors that already say what they mean pass. */
 export function errorOfConnection(cause: unknown, host: string): UpstreamError {
   if (cause instanceof UpstreamError) return cause
-  const code = codeOf(cause)
+  const code = errorCodeOf(cause)
   const reason = (code && reasons[code]) ?? code ?? 'the connection failed'
   return new UpstreamError('down', `${host}: ${reason}`, { cause })
 }
 
 /** Closed before a status came, as a kept-alive connection may be under our hands. */
 export function isClosedConnection(error: unknown): boolean {
-  const code = codeOf(error)
+  const code = errorCodeOf(error)
   return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'
 }
 
 export function oneOf(header: string | string[] | undefined): string | undefined {
   return typeof header === 'string' ? header : header?.[0]
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined
-  return typeof error.code === 'string' ? error.code : undefined
 }
