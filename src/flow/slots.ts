@@ -2,6 +2,8 @@
 export interface Slots {
   /** @returns the function that gives the slot back; calling it again does nothing. */
   acquire(signal: AbortSignal): Promise<() => void>
+  /** One that is free now, and that nobody waits for. */
+  tryAcquire(): (() => void) | undefined
 }
 
 export function createSlots(limit: number): Slots {
@@ -25,6 +27,7 @@ export function createSlots(limit: number): Slots {
   }
 
   return {
+    tryAcquire: () => (held < limit ? take() : undefined),
     acquire(signal) {
       if (signal.aborted) return Promise.reject(signal.reason)
       if (held < limit) return Promise.resolve(take())

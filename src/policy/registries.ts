@@ -50,6 +50,7 @@ export async function compileRegistry(
     ...(body.bandwidth?.kind === 'rate' && { bandwidth: body.bandwidth.bytesPerSecond }),
     connections: body.connections,
     timeouts: { headMs: body.timeouts.head, idleMs: body.timeouts.idle },
+    segments: body.segments,
   })
 }
 

@@ -48,18 +48,18 @@ export async function openBlob(
   waitMs: number,
   repository: RepositoryName,
   digest: Digest,
-  { offset, etag }: BlobOffset,
+  from: BlobOffset,
   signal: AbortSignal,
 ): Promise<BlobStream> {
-  const release = await acquireWithin(waitMs, slots, signal)
-  const headers = offset > 0 ? { range: `bytes=${offset}-`, ...(isStrong(etag) && { 'if-range': etag }) } : {}
+  const release = from.spare ? acquireNow(slots) : await acquireWithin(waitMs, slots, signal)
+  const headers = rangeHeaders(from)
   try {
     const path = `blobs/${digest}`
     return await ask(
       { kind: 'blob', method: 'GET', repository, path, headers, bulk: true },
       signal,
       (answer) => {
-        const stream = streamOf(answer, offset)
+        const stream = streamOf(answer, from)
         stream.body.once('close', release)
         return stream
       },
@@ -68,6 +68,18 @@ export async function openBlob(
     release()
     throw error
   }
+}
+
+function rangeHeaders({ offset, end, etag }: BlobOffset): Record<string, string> {
+  if (offset === 0 && end === undefined) return {}
+  const range = `bytes=${offset}-${end === undefined ? '' : end - 1}`
+  return { range, ...(isStrong(etag) && { 'if-range': etag }) }
+}
+
+function acquireNow(slots: Slots): () => void {
+  const release = slots.tryAcquire()
+  if (!release) throw new UpstreamError('limited', 'no connection is free')
+  return release
 }
 
 async function acquireWithin(waitMs: number, slots: Slots, signal: AbortSignal): Promise<() => void> {
@@ -87,16 +99,17 @@ function headOf(answer: Answer): BlobHead {
   return size === undefined ? {} : { size }
 }
 
-function streamOf(answer: Answer, wanted: number): BlobStream {
+function streamOf(answer: Answer, { offset, end }: BlobOffset): BlobStream {
   refuseUnfit(answer)
   const { status, headers, body } = answer
   const length = contentLengthOf(answer)
-  const range = status === 206 ? rangeOf(answer) : { offset: 0, size: length }
-  if (range?.offset !== (status === 206 ? wanted : 0))
-    throw refuse(answer, 'sent another range than was asked for')
+  const isPart = status === 206
+  const range = isPart ? rangeOf(answer) : { offset: 0, size: length }
+  if (range?.offset !== (isPart ? offset : 0)) throw refuse(answer, 'sent another range than was asked for')
   const etag = oneOf(headers.etag)
   return {
     offset: range.offset,
+    ignoredRange: !isPart && (offset > 0 || end !== undefined),
     ...(range.size !== undefined && { size: range.size }),
     ...(isStrong(etag) && { etag }),
     body,

@@ -5,6 +5,7 @@ import type { AskUpstream } from './ask.ts'
 import { headBlob, openBlob } from './blobs.ts'
 import { type Ask, type Endpoint, exchange } from './exchange.ts'
 import { createFailover } from './failover.ts'
+import { createLatency } from './latency.ts'
 import { listReferrers, listTags } from './listings.ts'
 import { createLogin } from './login.ts'
 import { getManifest, headManifest } from './manifests.ts'
@@ -55,6 +56,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   // A clock that is set must not keep an upstream down.
   const failover = createFailover(settings.name, endpoints, options.now ?? (() => performance.now()))
   const slots = createSlots(settings.connections)
+  const latency = createLatency()
   const { headMs, idleMs } = settings.timeouts
 
   const ask: AskUpstream = async (what, signal, read) => {
@@ -67,6 +69,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       const value = await failover.run(headMs, signal, async (endpoint, budgetMs) =>
         read(await exchange(transport, endpoint, what, budgetMs, now, signal)),
       )
+      latency.add(performance.now() - startedAt)
       report('ok')
       return value
     } catch (error) {
@@ -81,6 +84,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     isDown: () => failover.isDown(),
     isLimited: () => failover.isLimited(),
     isAnswering: () => failover.isAnswering(),
+    latencyMs: latency.least,
     headManifest: (repository, reference, signal) => headManifest(ask, repository, reference, signal),
     getManifest: (repository, reference, signal) => getManifest(ask, idleMs, repository, reference, signal),
     headBlob: (repository, digest, signal) => headBlob(ask, settings.type, repository, digest, signal),

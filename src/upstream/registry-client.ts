@@ -31,6 +31,8 @@ export interface RegistrySettings {
   bandwidth?: number
   connections: number
   timeouts: { headMs: number; idleMs: number }
+  /** How many ranges of one blob are fetched at a time; `auto`: as the line makes them worth while. */
+  segments: number | 'auto'
 }
 
 /** The environment's HTTP proxy, if any: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` mean everywhere. */
@@ -52,6 +54,8 @@ export interface RegistryClient {
   isLimited(): boolean
   /** Upstream has answered something within the last second, and nothing has failed since. */
   isAnswering(): boolean
+  /** From a request to its answer, at best, as far as its latest answers tell. */
+  latencyMs(): number | undefined
   /** HEAD; free of charge on Docker Hub. `digest` is upstream's claim, absent when it made none. */
   headManifest(repository: RepositoryName, reference: Reference, signal: AbortSignal): Promise<ManifestHead>
   /** Verified: the bytes are a manifest, and hash to the digest when it was asked for by digest. */
@@ -88,15 +92,21 @@ export interface BlobHead {
 }
 
 export interface BlobOffset {
-  /** First byte wanted; 0 sends no Range. */
+  /** First byte wanted; 0 without `end` sends no Range. */
   offset: number
-  /** The strong validator of an earlier answer, sent as `If-Range` when `offset` is not 0. */
+  /** Byte behind the last one wanted; absent: all there are. */
+  end?: number
+  /** The strong validator of an earlier answer, sent as `If-Range` with a range. */
   etag?: string
+  /** One connection more for what another one brings already: fails at once, as `limited`, when none is free. */
+  spare?: boolean
 }
 
 export interface BlobStream {
   /** Where the bytes begin: `offset`, or 0 when upstream ignored the range or has other bytes now. */
   offset: number
+  /** Upstream sends the whole blob, although a part was asked for. */
+  ignoredRange: boolean
   /** The whole blob's size as upstream states it (Content-Length or Content-Range). */
   size?: number
   etag?: string

@@ -25,6 +25,7 @@ describe('a registry', () => {
       redirectHosts: [],
       insecure: false,
       connections: 32,
+      segments: 'auto',
       timeouts: { headMs: 10_000, idleMs: 30_000 },
     })
   })

@@ -81,6 +81,7 @@ export function settingsFor(
     insecure: false,
     connections: 8,
     timeouts: { headMs: 5_000, idleMs: 5_000 },
+    segments: 'auto',
     ...more,
   }
 }
