@@ -35,7 +35,7 @@ describe('a blob', () => {
 
     const { body, ...head } = await client.openBlob(repository, blobDigest, start, never())
 
-    expect(head).toEqual({ offset: 0, size: blob.length, etag: '"v1"' })
+    expect(head).toEqual({ offset: 0, ignoredRange: false, size: blob.length, etag: '"v1"' })
     expect(await buffer(body)).toEqual(blob)
     expect(upstream.requests[0]?.url).toBe(`/v2/library/app/blobs/${blobDigest}`)
     expect(upstream.requests[0]?.headers).not.toHaveProperty('range')
@@ -58,9 +58,23 @@ describe('a blob', () => {
       never(),
     )
 
-    expect(head).toEqual({ offset: 5, size: blob.length })
+    expect(head).toEqual({ offset: 5, ignoredRange: false, size: blob.length })
     expect(await buffer(body)).toEqual(blob.subarray(5))
     expect(upstream.requests[0]?.headers).toMatchObject({ range: 'bytes=5-', 'if-range': '"v1"' })
+  })
+
+  test('can be asked for in parts', async () => {
+    await using upstream = await startServer((_, response) => {
+      response.writeHead(206, { 'content-range': `bytes 0-3/${blob.length}` }).end(blob.subarray(0, 4))
+    })
+    await using client = startClient(settingsFor(upstream.url))
+
+    const part = { offset: 0, end: 4, etag: '"v1"' }
+    const { body, size } = await client.openBlob(repository, blobDigest, part, never())
+
+    expect(size).toBe(blob.length)
+    expect(await buffer(body)).toEqual(blob.subarray(0, 4))
+    expect(upstream.requests[0]?.headers).toMatchObject({ range: 'bytes=0-3', 'if-range': '"v1"' })
   })
 
   test('begins anew when upstream ignores the range', async () => {
