@@ -81,6 +81,11 @@ export function createMetrics() {
       help: 'Fills that ended without their blob.',
       registers,
     }),
+    fillsSkippedDisk: new Counter({
+      name: 'outport_fill_skipped_disk_total',
+      help: 'Blobs that were passed on to their readers and not kept, because the disk was full.',
+      registers,
+    }),
     requestSeconds: new Histogram({
       name: 'outport_request_seconds',
       help: 'Time from a request to the last byte of its answer.',

@@ -6,7 +6,7 @@ import { createFsBlobStore } from './blobs/fs.ts'
 import type { Config } from './config/config.ts'
 import { clearLeftovers, prepareDataDirectory } from './coordination/data-directory.ts'
 import { lockDataDirectory } from './coordination/data-lock.ts'
-import { createFills } from './fill/fills.ts'
+import { createFills, type Fills } from './fill/fills.ts'
 import { createVia, type Via } from './flow/via.ts'
 import { createHttpApp, type HttpApp } from './http/app.ts'
 import { createBlobSender } from './http/body.ts'
@@ -73,21 +73,23 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 
   const via = createVia(`outport-${randomBytes(6).toString('hex')}`)
   const clients = owned.use(openClients(options, via, metrics))
+  const fills = openFills(options, stores, metrics, owned)
   const follow = (next: Site) => {
+    fills.limit(next.cache.fills)
     clients.follow(next.registries.values())
     state.site = next
     metrics.followRegistries(clients.all().map(({ settings, isDown }) => ({ ...settings, isDown })))
   }
   follow(site)
 
-  const handlers = createHandlers(options, state, { stores, clients, metrics }, owned)
+  const handlers = createHandlers(options, state, { stores, clients, fills }, owned)
   const names = { site: () => state.site, mirror: config.mirror.name, service: config.site }
   const registry = createRegistryRoutes({ ...names, via, publicUrl: config.publicUrl, handlers })
   const tokens = createTokens(stores.tokenKey, config.site)
   const own = createPages({
     metrics,
     notReady: () => (state.draining ? 'the node is stopping' : undefined),
-    degraded: () => downOf(clients).map((name) => `registry ${name} does not answer`),
+    degraded: () => troublesOf(clients, fills),
     metricsReaders: () => {
       if (config.metricsListen) return 'nobody'
       return onlyMirrors(state.site) ? 'everybody' : 'this machine'
@@ -150,31 +152,40 @@ function openClients({ config, log, version }: ServerOptions, via: Via, metrics:
   )
 }
 
+function openFills(
+  { config, log, site }: ServerOptions,
+  { blobs, metadata, fills: directory }: Stores,
+  metrics: Metrics,
+  owned: AsyncDisposableStack,
+): Fills {
+  return owned.use(
+    createFills({
+      directory,
+      blobs,
+      links: metadata.links,
+      sync: config.durability === 'full',
+      limits: site.cache.fills,
+      metrics,
+      onError: (err, digest) => log.warn({ err, digest }, 'fill failed'),
+    }),
+  )
+}
+
 interface Parts {
   stores: Stores
   clients: RegistryClients
-  metrics: Metrics
+  fills: Fills
 }
 
 function createHandlers(
-  { config, log, site }: ServerOptions,
+  { log, site }: ServerOptions,
   state: NodeState,
-  { stores, clients, metrics }: Parts,
+  { stores, clients, fills }: Parts,
   owned: AsyncDisposableStack,
 ): RegistryHandlers {
   const { metadata, blobs } = stores
   const lifetime = new AbortController()
   owned.defer(() => lifetime.abort(new Error('the node is stopping')))
-  const fills = owned.use(
-    createFills({
-      directory: stores.fills,
-      blobs,
-      links: metadata.links,
-      sync: config.durability === 'full',
-      metrics,
-      onError: (err, digest) => log.warn({ err, digest }, 'fill failed'),
-    }),
-  )
   const onError = (err: unknown) => log.error({ err }, 'could not keep what was fetched')
   const local = createLocalSource({ metadata, blobs, memoryBytes: site.cache.memory })
   const keep = createKeep({ blobs, metadata, onError })
@@ -219,8 +230,13 @@ function noRegistry(): never {
   throw new RegistryError('NOT_FOUND')
 }
 
-function downOf(clients: RegistryClients): string[] {
-  return clients.all().flatMap((client) => (client.isDown() ? [client.settings.name] : []))
+function troublesOf(clients: RegistryClients, fills: Fills): string[] {
+  const down = clients.all().filter((client) => client.isDown())
+  const ofDisk = fills.trouble()
+  return [
+    ...down.map(({ settings }) => `registry ${settings.name} does not answer`),
+    ...(ofDisk === undefined ? [] : [ofDisk]),
+  ]
 }
 
 function observerOf(metrics: Metrics, log: Logger): (call: UpstreamCall) => void {

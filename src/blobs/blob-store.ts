@@ -28,12 +28,13 @@ export type OpenBlob =
 
 /** A blob that is still on its way, seen by one reader. */
 export interface Growing {
-  readonly handle: FileHandle
   /**
    * Waits until a byte at `position` may be given away.
    * @returns the offset up to which bytes may be given away now, greater than `position`.
    * @throws when the fill has failed: what was handed out so far must not be completed.
    */
   readableFrom(position: number, signal: AbortSignal): Promise<number>
+  /** Reads up to `length` bytes that {@link readableFrom} has allowed. @returns how many */
+  read(buffer: Buffer, length: number, position: number): Promise<number>
   release(): void
 }

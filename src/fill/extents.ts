@@ -1,93 +1,78 @@
 import { createHash, type Hash } from 'node:crypto'
-import { appendFile, type FileHandle, readFile, writeFile } from 'node:fs/promises'
-import { unlessAbsent } from '../flow/unless-absent.ts'
-import { algorithmOf, type Digest } from '../oci/digest.ts'
 
-/** A blob's bytes are hashed in pieces of this size, so that what has landed can be checked, and one piece mended. */
+/** A blob's bytes are hashed in pieces of this size, so that one piece can be checked and mended. */
 export const extentBytes = 4 * 1024 * 1024
+/** While a blob is on its way, the hash of an extent is noted each time so much more of it has come. */
+export const markBytes = 1024 * 1024
+export const marksPerExtent = extentBytes / markBytes
 
-/**
- * The hashes that follow a fill's contiguous frontier: the whole blob's, and a SHA-256 of every extent.
- * The extents file has a line of hex for each finished extent, in order. It may be older or newer than the data beside
- * it after a power cut, which is why {@link recoverFrontier} believes no line before it has hashed its bytes.
- */
-export interface Frontier {
-  /** Bytes hashed so far. */
-  readonly offset: number
-  /** Takes the bytes at `offset`. */
-  update(bytes: Uint8Array): void
-  /** The hex of extents finished since the last call, for {@link appendExtents}. */
-  takeFinished(): string[]
-  /** Ends the hashes. The last, shorter extent is in what {@link takeFinished} gives then. */
-  digestHex(): string
+/** The SHA-256 of an extent's first `count` times {@link markBytes}. */
+export interface Mark {
+  extent: number
+  count: number
+  hex: string
 }
 
-export function createFrontier(digest: Digest): Frontier {
-  const whole = createHash(algorithmOf(digest))
-  let extent: Hash = createHash('sha256')
-  let offset = 0
-  let finished: string[] = []
+/** The SHA-256 of every extent of a blob whose bytes come in pieces, in any order. */
+export interface ExtentHashes {
+  /** Pieces that do not follow upon what is known of their extent are passed over: they have to be shown again. */
+  update(position: number, bytes: Uint8Array): void
+  /** Marks made since the last call. */
+  takeMarks(): Mark[]
+  /** One line of hex an extent. Of a blob all of whose bytes were shown in order. */
+  lines(): string[]
+}
 
-  const finishExtent = () => {
-    finished.push(extent.digest('hex'))
-    extent = createHash('sha256')
+interface Started {
+  hash: Hash
+  length: number
+}
+
+export function createExtentHashes(): ExtentHashes {
+  const finished: string[] = []
+  const started = new Map<number, Started>()
+  let marks: Mark[] = []
+
+  function take(extent: number, from: number, piece: Uint8Array): void {
+    if (finished[extent] !== undefined) return
+    const known = started.get(extent) ?? { hash: createHash('sha256'), length: 0 }
+    if (known.length < from || from + piece.length <= known.length) return
+    started.set(extent, known)
+    for (let rest = piece.subarray(known.length - from); rest.length > 0; ) {
+      const step = rest.subarray(0, markBytes - (known.length % markBytes))
+      known.hash.update(step)
+      known.length += step.length
+      rest = rest.subarray(step.length)
+      if (known.length % markBytes === 0) mark(extent, known)
+    }
+  }
+  function mark(extent: number, { hash, length }: Started): void {
+    const isLast = length === extentBytes
+    const hex = (isLast ? hash : hash.copy()).digest('hex')
+    marks.push({ extent, count: length / markBytes, hex })
+    if (!isLast) return
+    finished[extent] = hex
+    started.delete(extent)
   }
   return {
-    get offset() {
-      return offset
-    },
-    update(bytes) {
-      whole.update(bytes)
+    update(position, bytes) {
       for (let at = 0; at < bytes.length; ) {
-        const piece = bytes.subarray(at, at + extentBytes - (offset % extentBytes))
-        extent.update(piece)
-        offset += piece.length
+        const extent = Math.floor((position + at) / extentBytes)
+        const from = position + at - extent * extentBytes
+        const piece = bytes.subarray(at, at + extentBytes - from)
+        take(extent, from, piece)
         at += piece.length
-        if (offset % extentBytes === 0) finishExtent()
       }
     },
-    takeFinished() {
-      const taken = finished
-      finished = []
+    takeMarks() {
+      const taken = marks
+      marks = []
       return taken
     },
-    digestHex() {
-      if (offset % extentBytes !== 0) finishExtent()
-      return whole.digest('hex')
+    lines() {
+      for (const [extent, { hash }] of started) finished[extent] = hash.digest('hex')
+      started.clear()
+      return finished
     },
   }
-}
-
-export async function appendExtents(file: string, finished: readonly string[]): Promise<void> {
-  if (finished.length > 0) await appendFile(file, `${finished.join('\n')}\n`, { mode: 0o600 })
-}
-
-/**
- * What of `part` can be believed: the leading extents whose bytes hash to their lines. Both files are cut back to that.
- * The end of a blob, of `statedSize` or as far as it goes, is never believed: upstream is asked once more for it.
- */
-export async function recoverFrontier(
-  part: FileHandle,
-  extentsFile: string,
-  digest: Digest,
-  statedSize?: number,
-): Promise<Frontier> {
-  const lines = await linesOf(extentsFile)
-  const frontier = createFrontier(digest)
-  const end = statedSize ?? (await part.stat()).size
-  const buffer = Buffer.allocUnsafe(lines.length > 0 ? extentBytes : 0)
-  for (const line of lines) {
-    if (frontier.offset + extentBytes >= end) break
-    const { bytesRead } = await part.read(buffer, 0, extentBytes, frontier.offset)
-    if (bytesRead < extentBytes || createHash('sha256').update(buffer).digest('hex') !== line) break
-    frontier.update(buffer)
-  }
-  const believed = frontier.takeFinished()
-  await part.truncate(frontier.offset)
-  await writeFile(extentsFile, believed.map((line) => `${line}\n`).join(''), { mode: 0o600 })
-  return frontier
-}
-
-async function linesOf(file: string): Promise<string[]> {
-  return (await unlessAbsent(readFile(file, 'latin1')))?.split('\n') ?? []
 }

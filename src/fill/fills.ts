@@ -1,12 +1,18 @@
 import { join } from 'node:path'
-import type { BlobStore, OpenBlob } from '../blobs/blob-store.ts'
+import type { BlobStore, Growing, OpenBlob } from '../blobs/blob-store.ts'
 import { orAbandon } from '../flow/abandon.ts'
+import { startDeadline } from '../flow/deadline.ts'
+import { createSlots, type Slots } from '../flow/slots.ts'
 import type { Links } from '../metadata/metadata.ts'
 import type { Metrics } from '../metrics.ts'
 import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
-import { createFill, type Fill, type OpenUpstream } from './fill.ts'
+import { type Admission, createAdmission, type FillLimits } from './admission.ts'
+import { isLie } from './attempts.ts'
+import { isDiskBroken, isDiskFull } from './disk-trouble.ts'
+import type { BlobSource } from './download.ts'
+import { createFill, type Fill } from './fill.ts'
 
 /** The downloads under way on this node: one for a digest, whoever asks and however many. */
 export interface Fills {
@@ -14,6 +20,10 @@ export interface Fills {
   find(digest: Digest): RunningFill | undefined
   /** Starts a fill, or finds the asker's own; `undefined` when only one of others is running. */
   start(request: FillRequest): RunningFill | undefined
+  /** From now on so many may run. */
+  limit(limits: FillLimits): void
+  /** Why the disk kept nothing the last time, for as long as that is so. */
+  trouble(): string | undefined
   /** Ends what is under way; it goes on from where it was at the next start. */
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -22,10 +32,12 @@ export interface FillRequest {
   digest: Digest
   /** Who asks, and will hold the blob. */
   repository: RepositoryName
+  /** The address it is asked from; one must not keep the others from theirs. */
+  client: string
   /** Name of the registry that the bytes come from. */
   registry: string
   statedSize?: number
-  upstream: OpenUpstream
+  source: BlobSource
   /** A fill of its own, for who must prove by downloading that it may have bytes that others hold already. */
   apart?: boolean
 }
@@ -49,32 +61,61 @@ export interface FillsOptions {
   blobs: BlobStore
   links: Links
   sync: boolean
+  limits: FillLimits
   metrics: Metrics
   /** A fill that failed, or a link that could not be written: nobody waits for it, so somebody must hear of it. */
   onError(error: unknown, digest: Digest): void
 }
 
+/** What waits for its turn costs memory: nobody may have more of it than this waiting, nor all together. */
+const mostOfClient = 512
+const mostInAll = 4096
+/** How long a client waits for a place among the fills; its own deadline for a head is longer. */
+const placeMs = 10_000
+/** Readers that are served from upstream while the disk is full. */
+const mostOverflowing = 32
+
 export function createFills(options: FillsOptions): Fills {
-  const running = new Map<string, RunningFill>()
+  const { metrics } = options
+  const running = new Map<string, RunningFill & { client: string }>()
   const stop = new AbortController()
+  const shared: Shared = {
+    options,
+    admission: createAdmission(options.limits),
+    slots: createSlots(mostOverflowing),
+    signal: stop.signal,
+  }
+  let trouble: string | undefined
+
+  function refuseTooMany(client: string): void {
+    let ofClient = 0
+    for (const fill of running.values()) if (fill.client === client) ofClient += 1
+    if (ofClient < mostOfClient && running.size < mostInAll) return
+    throw new UpstreamError('limited', 'too many blobs wait to be fetched')
+  }
 
   function start(request: FillRequest): RunningFill | undefined {
     const id = fileNameOf(request)
     const known = running.get(id)
     if (known) return known.repositories.has(request.repository) ? known : undefined
-    const fill = run(options, request, id, stop.signal)
+    refuseTooMany(request.client)
+    const fill = { ...run(shared, request, id), client: request.client }
     running.set(id, fill)
-    options.metrics.fills.set(running.size)
+    metrics.fills.set(running.size)
     const forget = () => {
       running.delete(id)
-      options.metrics.fills.set(running.size)
+      metrics.fills.set(running.size)
     }
-    fill.done.then(forget, (error: unknown) => {
+    const kept = () => {
       forget()
-      options.metrics.fillFailures.inc()
-      if (error instanceof UpstreamError && error.kind === 'lying') {
-        options.metrics.upstreamLies.inc({ registry: request.registry })
-      }
+      trouble = undefined
+    }
+    fill.done.then(kept, (error: unknown) => {
+      forget()
+      metrics.fillFailures.inc()
+      if (isDiskFull(error)) metrics.fillsSkippedDisk.inc()
+      if (isDiskFull(error) || isDiskBroken(error)) trouble = `the disk keeps no blobs: ${String(error)}`
+      if (isLie(error)) metrics.upstreamLies.inc({ registry: request.registry })
       if (!stop.signal.aborted) options.onError(error, request.digest)
     })
     return fill
@@ -82,6 +123,8 @@ export function createFills(options: FillsOptions): Fills {
   return {
     find: (digest) => running.get(`${algorithmOf(digest)}-${hexOf(digest)}`),
     start,
+    limit: shared.admission.limit,
+    trouble: () => trouble,
     async [Symbol.asyncDispose]() {
       stop.abort(new Error('the node is stopping'))
       await Promise.allSettled([...running.values()].map((fill) => fill.done))
@@ -89,8 +132,15 @@ export function createFills(options: FillsOptions): Fills {
   }
 }
 
-function run(options: FillsOptions, request: FillRequest, id: string, signal: AbortSignal): RunningFill {
-  const { digest, registry } = request
+interface Shared {
+  options: FillsOptions
+  admission: Admission
+  slots: Slots
+  signal: AbortSignal
+}
+
+function run({ options, admission, slots, signal }: Shared, request: FillRequest, id: string): RunningFill {
+  const { digest, registry, client, statedSize, source } = request
   const repositories = new Set([request.repository])
   const part = join(options.directory, id)
   let committed = false
@@ -101,11 +151,14 @@ function run(options: FillsOptions, request: FillRequest, id: string, signal: Ab
   const fill: Fill = createFill(
     {
       digest,
-      part: `${part}.part`,
+      file: `${part}.part`,
       extents: `${part}.extents`,
-      statedSize: request.statedSize,
-      upstream: request.upstream,
+      statedSize,
+      source,
+      slots,
       sync: options.sync,
+      admit: (hasReaders, ended) => admission.enter({ registry, client, hasReaders }, ended),
+      onReaders: admission.changed,
       async commit(file, extents) {
         await options.blobs.adopt(digest, file, extents)
         // Before the last bytes are released: what a client has got must be here after a kill.
@@ -128,14 +181,26 @@ function run(options: FillsOptions, request: FillRequest, id: string, signal: Ab
       if (committed) linkAll([repository])
     },
     async open(caller) {
-      const size = await orAbandon(fill.head, caller)
       const growing = fill.reader()
-      if (growing) return { kind: 'growing', growing, size }
+      if (growing) return openGrowing(fill, growing, caller)
       await fill.done
       const found = await options.blobs.find(digest)
       if (!found) throw new Error(`${digest} has gone right after it was filled`)
       return found.open(caller)
     },
+  }
+}
+
+async function openGrowing(fill: Fill, growing: Growing, caller: AbortSignal): Promise<OpenBlob> {
+  using deadline = startDeadline(placeMs, caller)
+  fill.admitted.then(deadline.lift)
+  try {
+    return { kind: 'growing', growing, size: await orAbandon(fill.head, deadline.signal) }
+  } catch (error) {
+    growing.release()
+    caller.throwIfAborted()
+    if (deadline.expired) throw new UpstreamError('limited', `no place among the fills within ${placeMs} ms`)
+    throw error
   }
 }
 

@@ -1,5 +1,6 @@
-import type { FileHandle } from 'node:fs/promises'
 import type { Growing } from '../blobs/blob-store.ts'
+import type { Overflow, OverflowReader } from './overflow.ts'
+import type { Part } from './part.ts'
 
 /**
  * A blob's last bytes are given to nobody before its digest is proven, so that no response can be complete and wrong.
@@ -13,14 +14,19 @@ interface Waiter {
   reject(error: unknown): void
 }
 
-/** How far a growing file may be read, and who waits for more of it. The file stays open until nobody needs it. */
+/** Who reads a growing file, and how far they may. The file stays open until nobody needs it. */
 export interface Growth {
-  attach(handle: FileHandle): void
-  sizeIs(size: number): void
-  /** Bytes before `frontier` are in the file. */
-  advance(frontier: number): void
+  readonly readers: number
+  /** Where readers wait, the one who waits longest first. */
+  wants(): Iterable<number>
+  /** The file to read, once there is one. */
+  attach(part: Part): void
+  /** More bytes are there. */
+  advance(): void
   /** All bytes are proven. */
-  complete(size: number): void
+  complete(): void
+  /** The disk takes no more: readers go on without it. */
+  overflow(overflow: Overflow): void
   fail(error: unknown): void
   /** The writer is done with the file. */
   detach(): void
@@ -28,33 +34,46 @@ export interface Growth {
   reader(): Growing | undefined
 }
 
-export function createGrowth(): Growth {
-  const waiters = new Set<Waiter>()
-  let file: FileHandle | undefined
-  let holders = 0
-  let size: number | undefined
-  let readable = 0
-  let failure: { error: unknown } | undefined
+export interface GrowthOptions {
+  /** A reader waits at `position`. */
+  onWant(position: number): void
+  /** One came or left. */
+  onReaders(): void
+}
 
-  function letGo(): void {
-    holders -= 1
-    if (holders === 0) file?.close().catch(() => {})
+type Outcome =
+  | { kind: 'proven' }
+  | { kind: 'overflow'; overflow: Overflow }
+  | { kind: 'failed'; error: unknown }
+
+export function createGrowth({ onWant, onReaders }: GrowthOptions): Growth {
+  const waiters = new Set<Waiter>()
+  let part: Part | undefined
+  let writing = true
+  let readers = 0
+  let outcome: Outcome | undefined
+
+  function closeUnlessHeld(): void {
+    if (!writing && readers === 0) part?.handle?.close().catch(() => {})
   }
-  function release(to: number): void {
-    readable = Math.max(readable, to)
+  function readableTo(position: number): number {
+    if (part?.size === undefined) return 0
+    const landed = part.coverage.endFrom(position)
+    return outcome?.kind === 'proven' ? landed : Math.min(landed, part.size - heldBackBytes)
+  }
+  function release(): void {
     for (const waiter of waiters) {
-      if (waiter.position >= readable) continue
-      waiters.delete(waiter)
-      waiter.resolve(readable)
+      const readable = readableTo(waiter.position)
+      if (readable > waiter.position) waiter.resolve(readable)
     }
   }
   function wait(position: number, signal: AbortSignal): Promise<number> {
     return new Promise((resolve, reject) => {
-      const leave = () => {
+      const leave = () => waiter.reject(signal.reason)
+      const settle = () => {
         waiters.delete(waiter)
-        reject(signal.reason)
+        signal.removeEventListener('abort', leave)
       }
-      const settle = () => signal.removeEventListener('abort', leave)
       const waiter: Waiter = {
         position,
         resolve: (to) => [settle(), resolve(to)],
@@ -62,43 +81,77 @@ export function createGrowth(): Growth {
       }
       signal.addEventListener('abort', leave, { once: true })
       waiters.add(waiter)
+      onWant(position)
     })
   }
+  function conclude(last: Outcome): void {
+    outcome = last
+    if (last.kind !== 'failed') release()
+    for (const waiter of [...waiters]) waiter.reject(last.kind === 'failed' ? last.error : overflowed)
+  }
+  function createReader(): Growing {
+    let own: OverflowReader | undefined
+    let released = false
+    return {
+      async readableFrom(position, signal) {
+        signal.throwIfAborted()
+        if (own && position >= own.start) return own.readableFrom(position, signal)
+        const readable = readableTo(position)
+        if (readable > position) return readable
+        if (outcome?.kind === 'failed') throw outcome.error
+        if (outcome?.kind !== 'overflow') {
+          try {
+            return await wait(position, signal)
+          } catch (error) {
+            if (error !== overflowed) throw error
+          }
+        }
+        if (outcome?.kind !== 'overflow') throw new Error('a growing file has no end')
+        own ??= outcome.overflow.reader()
+        return own.readableFrom(position, signal)
+      },
+      async read(buffer, length, position) {
+        if (own && position >= own.start) return own.read(buffer, length, position)
+        if (!part?.handle) throw new Error('bytes are read from a file that is not there')
+        const wanted = Math.min(length, (own?.start ?? Number.POSITIVE_INFINITY) - position)
+        return (await part.handle.read(buffer, 0, wanted, position)).bytesRead
+      },
+      release() {
+        if (released) return
+        released = true
+        own?.end()
+        readers -= 1
+        closeUnlessHeld()
+        onReaders()
+      },
+    }
+  }
   return {
-    attach(handle) {
-      file = handle
-      holders += 1
+    get readers() {
+      return readers
     },
-    sizeIs(known) {
-      size = known
+    *wants() {
+      for (const { position } of waiters) yield position
     },
-    advance(frontier) {
-      if (size !== undefined) release(Math.min(frontier, size - heldBackBytes))
+    attach(file) {
+      part = file
     },
-    complete: release,
-    fail(error) {
-      failure = { error }
-      for (const waiter of waiters) waiter.reject(error)
-      waiters.clear()
+    advance: release,
+    complete: () => conclude({ kind: 'proven' }),
+    overflow: (overflow) => conclude({ kind: 'overflow', overflow }),
+    fail: (error) => conclude({ kind: 'failed', error }),
+    detach() {
+      writing = false
+      closeUnlessHeld()
     },
-    detach: letGo,
     reader() {
-      if (!file || holders === 0) return undefined
-      holders += 1
-      let released = false
-      return {
-        handle: file,
-        async readableFrom(position, signal) {
-          signal.throwIfAborted()
-          if (position < readable) return readable
-          if (failure) throw failure.error
-          return wait(position, signal)
-        },
-        release() {
-          if (!released) letGo()
-          released = true
-        },
-      }
+      if (!writing && readers === 0) return undefined
+      readers += 1
+      onReaders()
+      return createReader()
     },
   }
 }
+
+/** Tells a waiter that it has to read on by itself. */
+const overflowed = new Error('the disk takes no more of it')

@@ -1,44 +1,51 @@
-import type { FileHandle } from 'node:fs/promises'
 import { type BlobStream, UpstreamError } from '../upstream/registry-client.ts'
-import type { Frontier } from './extents.ts'
+import type { Part } from './part.ts'
 
-/** The growing file, and what is known of its bytes. */
+/** What a connection is to bring. */
 export interface Landing {
-  handle: FileHandle
-  frontier: Frontier
-  size: number | undefined
+  /** Everything before it has been taken, or is not this connection's to bring. Moves. */
+  position: number
+  /** May come nearer while it runs. */
+  end: number
   /** After `count` bytes came from upstream, wanted or not. */
-  onArrived?(count: number): void
-  /** After more bytes are in the file and hashed. */
-  onLanded(): Promise<void>
+  onArrived(count: number): void
+  /** After more bytes are there for readers. */
+  onLanded(): void
 }
 
 /** While this much waits for the disk, upstream's socket is not read. */
 const maxWaitingBytes = 1024 * 1024
 
 /**
- * Writes what a connection brings behind the frontier, until it ends. Bytes before the frontier, from an upstream that
- * ignored the range, are passed over.
+ * Puts what a connection brings into the gaps of `part`, from `position` until `end` or until upstream ends. What is
+ * there already, because readers may have got it, is never written again.
  * @throws UpstreamError `down` when the connection breaks, `lying` when it brings more than the blob's size
  */
-export async function land(landing: Landing, stream: BlobStream, signal: AbortSignal): Promise<void> {
-  const { frontier } = landing
+export async function land(
+  part: Part,
+  landing: Landing,
+  stream: BlobStream,
+  signal: AbortSignal,
+): Promise<void> {
   const stop = () => stream.body.destroy()
   signal.addEventListener('abort', stop, { once: true })
-  let toSkip = frontier.offset - stream.offset
-  let taken = frontier.offset
-  const writer = createWriter(landing)
+  const writer = createWriter(part, landing.onLanded)
   try {
+    let at = stream.offset
     for await (const chunk of chunksOf(stream)) {
-      landing.onArrived?.(chunk.length)
-      const wanted = toSkip >= chunk.length ? undefined : chunk.subarray(toSkip)
-      toSkip = Math.max(0, toSkip - chunk.length)
-      if (!wanted) continue
-      taken += wanted.length
-      if (landing.size !== undefined && taken > landing.size) {
-        throw new UpstreamError('lying', `upstream sent more than the blob's ${landing.size} bytes`)
+      landing.onArrived(chunk.length)
+      const start = at
+      at += chunk.length
+      if (part.size !== undefined && at > part.size) {
+        throw new UpstreamError('lying', `upstream sent more than the blob's ${part.size} bytes`)
       }
-      await writer.push(wanted)
+      for (const piece of piecesOf(chunk, start, landing, part)) {
+        landing.position = piece.position
+        await writer.push(piece.position, piece.bytes)
+        landing.position += piece.bytes.length
+      }
+      // One that comes to its end by itself leaves its connection for the next.
+      if (at >= landing.end && at !== stream.end) break
     }
   } finally {
     signal.removeEventListener('abort', stop)
@@ -56,10 +63,27 @@ async function* chunksOf(stream: BlobStream): AsyncGenerator<Buffer> {
   }
 }
 
-/** One write at a time; what arrives meanwhile goes out with the next. The hash is taken while the disk works. */
-function createWriter({ handle, frontier, onLanded }: Landing) {
+interface Piece {
+  position: number
+  bytes: Buffer
+}
+
+/** What of a chunk is wanted. */
+function* piecesOf(chunk: Buffer, start: number, { position, end }: Landing, part: Part): Generator<Piece> {
+  const last = Math.min(end, start + chunk.length)
+  for (let at = Math.max(start, position); at < last; ) {
+    const gap = part.coverage.gapFrom(at, last)
+    if (!gap) return
+    yield { position: gap.start, bytes: chunk.subarray(gap.start - start, gap.end - start) }
+    at = gap.end
+  }
+}
+
+/** One write at a time; what arrives meanwhile goes out with the next. */
+function createWriter(part: Part, onLanded: () => void) {
   let waiting: Buffer[] = []
   let waitingBytes = 0
+  let position = 0
   let running: Promise<void> | undefined
   let failure: { error: unknown } | undefined
 
@@ -75,38 +99,28 @@ function createWriter({ handle, frontier, onLanded }: Landing) {
   async function writeWaiting(): Promise<void> {
     const batch = waiting
     const count = waitingBytes
+    const start = position
     waiting = []
     waitingBytes = 0
-    const written = writeFully(handle, batch, count, frontier.offset)
-    // Nobody reads the frontier before onLanded, so it may run ahead of the disk here.
-    for (const chunk of batch) frontier.update(chunk)
-    await written
-    await onLanded()
+    position = start + count
+    await part.write(start, batch, count)
+    onLanded()
   }
   async function settle(): Promise<void> {
     await running
     if (failure) throw failure.error
   }
   return {
-    async push(chunk: Buffer): Promise<void> {
-      waiting.push(chunk)
-      waitingBytes += chunk.length
+    async push(start: number, bytes: Buffer): Promise<void> {
+      if (start !== position + waitingBytes) {
+        await settle()
+        position = start
+      }
+      waiting.push(bytes)
+      waitingBytes += bytes.length
       running ??= drain()
       if (failure || waitingBytes >= maxWaitingBytes) await settle()
     },
     flush: settle,
-  }
-}
-
-async function writeFully(
-  handle: FileHandle,
-  batch: Buffer[],
-  count: number,
-  position: number,
-): Promise<void> {
-  const { bytesWritten } = await handle.writev(batch, position)
-  if (bytesWritten < count) {
-    const rest = Buffer.concat(batch).subarray(bytesWritten)
-    await handle.write(rest, 0, rest.length, position + bytesWritten)
   }
 }

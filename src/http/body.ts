@@ -146,7 +146,6 @@ async function sendRange(
 ): Promise<void> {
   if (blob.kind === 'bytes') return write(outgoing, blob.bytes.subarray(start, end), signal)
   if (start === end) return
-  const file = blob.kind === 'file' ? blob.handle : blob.growing.handle
   const holder = outgoing.socket?.remoteAddress ?? ''
   let pace: BufferSize = 'small'
   for (let position = start; position < end; ) {
@@ -154,7 +153,7 @@ async function sendRange(
       blob.kind === 'file' ? end : Math.min(end, await blob.growing.readableFrom(position, signal))
     const { buffer, giveBack } = await pool.lend(pace, holder)
     try {
-      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, readable - position), position)
+      const bytesRead = await read(blob, buffer, Math.min(buffer.length, readable - position), position)
       if (bytesRead === 0) throw new Error(`a blob's file ended at ${position} of ${end}`)
       const from = performance.now()
       await write(outgoing, buffer.subarray(0, bytesRead), signal)
@@ -164,6 +163,16 @@ async function sendRange(
       giveBack()
     }
   }
+}
+
+async function read(
+  blob: Extract<OpenBlob, { kind: 'file' | 'growing' }>,
+  buffer: Buffer,
+  length: number,
+  position: number,
+): Promise<number> {
+  if (blob.kind === 'growing') return blob.growing.read(buffer, length, position)
+  return (await blob.handle.read(buffer, 0, length, position)).bytesRead
 }
 
 /** Resolves when the kernel has taken all of `bytes`, so that their buffer may be used again. */

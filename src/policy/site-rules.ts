@@ -113,7 +113,6 @@ function registryWarnings({ body, source }: Checked<'registry'>): Warning[] {
     [asksItself, ['serveAs'], 'without address, this site may find itself under the name of the url'],
     [body.bandwidth !== undefined, ['bandwidth'], notYet],
     [body.budget !== undefined, ['budget'], notYet],
-    [body.segments !== 'auto', ['segments'], notYet],
   ]
   return said.filter(([holds]) => holds).map(([, path, message]) => warning(source, path, message))
 }

@@ -22,7 +22,8 @@ export function createBlobHandler(
     { digest }: Extract<RegistryPath, { kind: 'blob' }>,
   ): Promise<Response> => {
     const signal = signalOf(c)
-    const answer = await blobs.resolve(resolved(target), digest, signal)
+    const address = c.env.incoming.socket.remoteAddress ?? ''
+    const answer = await blobs.resolve(resolved(target), digest, address, signal)
     const isHead = c.req.method === 'HEAD'
     const source = answer.source === 'miss' && !isHead ? 'fill' : answer.source
     c.set('cache', source)

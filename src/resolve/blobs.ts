@@ -24,8 +24,14 @@ export interface BlobResolver {
    * Its methods and the answer's throw RegistryError `BLOB_UNKNOWN`, or `UNAVAILABLE` when upstream could not be asked.
    * Knowing a digest is no right: what others hold is shared only when it is public, or when the same upstream
    * confirms it for this repository.
+   * @param address of the client, whose fills are limited
    */
-  resolve(repository: ResolvedRepository, digest: Digest, signal: AbortSignal): Promise<BlobAnswer>
+  resolve(
+    repository: ResolvedRepository,
+    digest: Digest,
+    address: string,
+    signal: AbortSignal,
+  ): Promise<BlobAnswer>
 }
 
 export interface BlobResolverOptions {
@@ -102,6 +108,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     repository: MirroredRepository,
     digest: Digest,
     apart: boolean,
+    address: string,
   ): Promise<RunningFill | undefined> {
     const { upstream, repository: name } = repository
     const statedSize = await metadata.manifests.statedSize(name, digest)
@@ -111,15 +118,21 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
       repository: name,
       registry: upstream.client.settings.name,
       statedSize,
+      client: address,
       // The client is looked up each time: a reload may have made another.
-      upstream: (from, signal) =>
-        paced(() => upstream.client.openBlob(upstream.repository, digest, from, signal), signal),
+      source: {
+        open: (from, signal) =>
+          paced(() => upstream.client.openBlob(upstream.repository, digest, from, signal), signal),
+        latencyMs: () => upstream.client.latencyMs(),
+        segments: () => upstream.client.settings.segments,
+      },
     })
   }
 
   async function fromUpstream(
     repository: MirroredRepository,
     digest: Digest,
+    address: string,
     signal: AbortSignal,
   ): Promise<BlobAnswer> {
     const shared = await share(repository, digest, signal)
@@ -136,20 +149,22 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
       },
       open: (caller) =>
         misses.guard(key, async () => {
-          const fill = await download(repository, digest, shared.kind === 'others')
-          return fill ? fill.open(caller) : (await fromUpstream(repository, digest, caller)).open(caller)
+          const fill = await download(repository, digest, shared.kind === 'others', address)
+          return fill
+            ? fill.open(caller)
+            : (await fromUpstream(repository, digest, address, caller)).open(caller)
         }),
     }
   }
 
   return {
-    async resolve(repository, digest, signal) {
+    async resolve(repository, digest, address, signal) {
       try {
         const found = await local.blob(repository.repository, digest)
         if (found) return answerOf('hit', found)
         const { upstream } = repository
         if (!upstream) throw new RegistryError('BLOB_UNKNOWN', { detail: { digest } })
-        return explained(await fromUpstream({ ...repository, upstream }, digest, signal))
+        return explained(await fromUpstream({ ...repository, upstream }, digest, address, signal))
       } catch (error) {
         throw answerFor(error, 'BLOB_UNKNOWN')
       }

@@ -104,11 +104,12 @@ function streamOf(answer: Answer, { offset, end }: BlobOffset): BlobStream {
   const { status, headers, body } = answer
   const length = contentLengthOf(answer)
   const isPart = status === 206
-  const range = isPart ? rangeOf(answer) : { offset: 0, size: length }
+  const range = isPart ? rangeOf(answer) : { offset: 0, end: length, size: length }
   if (range?.offset !== (isPart ? offset : 0)) throw refuse(answer, 'sent another range than was asked for')
   const etag = oneOf(headers.etag)
   return {
     offset: range.offset,
+    ...(range.end !== undefined && { end: range.end }),
     ignoredRange: !isPart && (offset > 0 || end !== undefined),
     ...(range.size !== undefined && { size: range.size }),
     ...(isStrong(etag) && { etag }),
@@ -117,7 +118,7 @@ function streamOf(answer: Answer, { offset, end }: BlobOffset): BlobStream {
 }
 
 /** RFC 9110 §14.4. */
-function rangeOf({ headers }: Answer): { offset: number; size: number | undefined } | undefined {
+function rangeOf({ headers }: Answer): { offset: number; end: number; size: number | undefined } | undefined {
   const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(
     oneOf(headers['content-range'])?.trim() ?? '',
   )
@@ -125,7 +126,7 @@ function rangeOf({ headers }: Answer): { offset: number; size: number | undefine
   const [first, last] = [Number(match[1]), Number(match[2])]
   const size = match[3] === '*' ? undefined : Number(match[3])
   if (first > last || (size !== undefined && last >= size)) return undefined
-  return { offset: first, size }
+  return { offset: first, end: last + 1, size }
 }
 
 /** Compressed in transit, a blob's bytes and offsets are no longer those of its digest. */

@@ -105,6 +105,8 @@ export interface BlobOffset {
 export interface BlobStream {
   /** Where the bytes begin: `offset`, or 0 when upstream ignored the range or has other bytes now. */
   offset: number
+  /** Where they end, as far as upstream says it. */
+  end?: number
   /** Upstream sends the whole blob, although a part was asked for. */
   ignoredRange: boolean
   /** The whole blob's size as upstream states it (Content-Length or Content-Range). */

@@ -1,92 +1,44 @@
 import { createHash } from 'node:crypto'
-import { open, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { expect, test } from 'vitest'
-import { appendExtents, createFrontier, extentBytes, recoverFrontier } from '../../src/fill/extents.ts'
-import { digestOf, hexOf } from '../../src/oci/digest.ts'
+import { describe, expect, test } from 'vitest'
+import { createExtentHashes, extentBytes, markBytes } from '../../src/fill/extents.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
-import { temporaryDirectory } from '../support/temporary.ts'
 
-const bytes = pseudoRandomBytes(3 * extentBytes + 1000, 'extents')
-const digest = digestOf(bytes)
-const hexOfExtent = (index: number) =>
-  createHash('sha256')
-    .update(bytes.subarray(index * extentBytes, (index + 1) * extentBytes))
-    .digest('hex')
+const bytes = pseudoRandomBytes(2 * extentBytes + 1000, 'extents')
+const sha256 = (start: number, end: number) =>
+  createHash('sha256').update(bytes.subarray(start, end)).digest('hex')
+const expected = [
+  sha256(0, extentBytes),
+  sha256(extentBytes, 2 * extentBytes),
+  sha256(2 * extentBytes, bytes.length),
+]
 
-/** A part of `length` bytes beside lines for `extents` extents, each perhaps spoilt. */
-async function recovered(spoil: {
-  length: number
-  extents: number
-  part?: (bytes: Buffer) => void
-  lines?: (lines: string[]) => void
-  statedSize?: number
-}) {
-  await using folder = await temporaryDirectory()
-  const [part, extents] = [join(folder.path, 'x.part'), join(folder.path, 'x.extents')]
-  const kept = Buffer.from(bytes.subarray(0, spoil.length))
-  spoil.part?.(kept)
-  const lines = Array.from({ length: spoil.extents }, (_, index) => hexOfExtent(index))
-  spoil.lines?.(lines)
-  await writeFile(part, kept)
-  await writeFile(extents, lines.map((line) => `${line}\n`).join(''))
-  await using handle = await open(part, 'r+')
-  const frontier = await recoverFrontier(handle, extents, digest, spoil.statedSize)
-  const left = {
-    part: (await handle.stat()).size,
-    lines: (await readFile(extents, 'utf8')).split('\n').length - 1,
-  }
-  return { frontier, left }
+function* pieces(start: number, end: number, step: number): Generator<[number, Buffer]> {
+  for (let at = start; at < end; at += step) yield [at, bytes.subarray(at, Math.min(end, at + step))]
 }
 
-test('a frontier hashes the whole and its extents, however the bytes come', () => {
-  const frontier = createFrontier(digest)
-  for (let at = 0; at < bytes.length; at += 700_001) frontier.update(bytes.subarray(at, at + 700_001))
-  expect(frontier.offset).toBe(bytes.length)
-  expect(frontier.digestHex()).toBe(hexOf(digest))
-  expect(frontier.takeFinished()).toEqual([0, 1, 2, 3].map(hexOfExtent))
-  expect(frontier.takeFinished()).toEqual([])
-})
+describe('extents are hashed', () => {
+  test('however the bytes are cut', () => {
+    const hashes = createExtentHashes()
+    for (const [at, piece] of pieces(0, bytes.length, 700_001)) hashes.update(at, piece)
+    expect(hashes.lines()).toEqual(expected)
+  })
 
-test.each([
-  ['data newer than its extents', { length: 3 * extentBytes + 10, extents: 2 }, 2],
-  ['extents newer than their data', { length: extentBytes + 10, extents: 3 }, 1],
-  ['both in step', { length: 3 * extentBytes + 1, extents: 3 }, 3],
-  ['both in step to an end that nobody states', { length: 3 * extentBytes, extents: 3 }, 2],
-  ['nothing', { length: 0, extents: 0 }, 0],
-  ['data alone', { length: 2 * extentBytes, extents: 0 }, 0],
-  [
-    'a lost page',
-    {
-      length: 3 * extentBytes,
-      extents: 3,
-      part: (part: Buffer) => part.fill(0, extentBytes, extentBytes + 4096),
-    },
-    1,
-  ],
-  [
-    'a half line',
-    { length: 3 * extentBytes, extents: 3, lines: (lines: string[]) => lines.splice(1, 2, 'abc') },
-    1,
-  ],
-  [
-    'the end of the blob, which upstream has to confirm',
-    { length: 3 * extentBytes, extents: 3, statedSize: 3 * extentBytes },
-    2,
-  ],
-])('after %s, what can be proven is kept', async (_, spoilt, believed) => {
-  const { frontier, left } = await recovered(spoilt)
-  expect(frontier.offset).toBe(believed * extentBytes)
-  expect(left).toEqual({ part: believed * extentBytes, lines: believed })
-  frontier.update(bytes.subarray(frontier.offset))
-  expect(frontier.digestHex()).toBe(hexOf(digest))
-})
+  test('in any order, when what did not follow is shown again', () => {
+    const hashes = createExtentHashes()
+    for (const [at, piece] of pieces(extentBytes, 2 * extentBytes, 65_536)) hashes.update(at, piece)
+    for (const [at, piece] of pieces(500_000, extentBytes, 65_536)) hashes.update(at, piece)
+    for (const [at, piece] of pieces(0, 600_000, 65_536)) hashes.update(at, piece)
+    for (const [at, piece] of pieces(0, bytes.length, 1_000_003)) hashes.update(at, piece)
+    expect(hashes.lines()).toEqual(expected)
+  })
 
-test('extents are appended a line each', async () => {
-  await using folder = await temporaryDirectory()
-  const file = join(folder.path, 'x.extents')
-  await appendExtents(file, ['a', 'b'])
-  await appendExtents(file, [])
-  await appendExtents(file, ['c'])
-  expect(await readFile(file, 'utf8')).toBe('a\nb\nc\n')
+  test('with a mark at every mebibyte', () => {
+    const hashes = createExtentHashes()
+    hashes.update(extentBytes, bytes.subarray(extentBytes, extentBytes + 2 * markBytes + 5))
+    expect(hashes.takeMarks()).toEqual([
+      { extent: 1, count: 1, hex: sha256(extentBytes, extentBytes + markBytes) },
+      { extent: 1, count: 2, hex: sha256(extentBytes, extentBytes + 2 * markBytes) },
+    ])
+    expect(hashes.takeMarks()).toEqual([])
+  })
 })

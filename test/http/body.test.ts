@@ -134,8 +134,8 @@ test('a client that takes no byte is cut, one that is given none is not', async 
     async (file) => {
       const handle = await open(file)
       const growing: Growing = {
-        handle,
         readableFrom: () => more.promise,
+        read: async (buffer, length, position) => (await handle.read(buffer, 0, length, position)).bytesRead,
         release: () => void handle.close(),
       }
       return { kind: 'growing', growing, size: bytes.length }

@@ -58,6 +58,7 @@ describe('a registry', () => {
       bandwidth: 20 * 2 ** 20,
       connections: 4,
       timeouts: { headMs: 300, idleMs: 30_000 },
+      segments: 4,
     })
   })
 
@@ -240,6 +241,5 @@ test('what is right but may surprise is a warning', async () => {
     '/a.yaml:5:10 registry "hq" › serveAs: without address, this site may find itself under the name of the url',
     '/a.yaml:10:12 registry "hq" › bandwidth: is checked, but not yet acted on',
     '/a.yaml:9:9 registry "hq" › budget: is checked, but not yet acted on',
-    '/a.yaml:8:11 registry "hq" › segments: is checked, but not yet acted on',
   ])
 })

@@ -9,7 +9,10 @@ export interface MirrorOverrides {
   more?: readonly object[]
 }
 
-/** The policy of a public mirror of `upstream` in the place of docker.io. */
+/**
+ * The policy of a public mirror of `upstream` in the place of docker.io. On a busy machine every registry seems far away,
+ * so it says itself that a blob comes over one connection.
+ */
 export function mirrorPolicy(upstream: { readonly url: string }, overrides: MirrorOverrides = {}): string {
   const { registry, project, more = [] } = overrides
   const documents = [
@@ -19,6 +22,7 @@ export function mirrorPolicy(upstream: { readonly url: string }, overrides: Mirr
       type: 'docker-registry',
       url: upstream.url,
       ns: 'docker.io',
+      segments: 1,
       ...registry,
     },
     { kind: 'project', name: 'docker.io', proxy: 'upstream', public: true, ...project },

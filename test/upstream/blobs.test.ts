@@ -35,7 +35,13 @@ describe('a blob', () => {
 
     const { body, ...head } = await client.openBlob(repository, blobDigest, start, never())
 
-    expect(head).toEqual({ offset: 0, ignoredRange: false, size: blob.length, etag: '"v1"' })
+    expect(head).toEqual({
+      offset: 0,
+      end: blob.length,
+      ignoredRange: false,
+      size: blob.length,
+      etag: '"v1"',
+    })
     expect(await buffer(body)).toEqual(blob)
     expect(upstream.requests[0]?.url).toBe(`/v2/library/app/blobs/${blobDigest}`)
     expect(upstream.requests[0]?.headers).not.toHaveProperty('range')
@@ -58,7 +64,7 @@ describe('a blob', () => {
       never(),
     )
 
-    expect(head).toEqual({ offset: 5, ignoredRange: false, size: blob.length })
+    expect(head).toEqual({ offset: 5, end: blob.length, ignoredRange: false, size: blob.length })
     expect(await buffer(body)).toEqual(blob.subarray(5))
     expect(upstream.requests[0]?.headers).toMatchObject({ range: 'bytes=5-', 'if-range': '"v1"' })
   })

@@ -22,6 +22,8 @@ export interface Site extends AsyncDisposable {
   readonly front: Recorder
   /** What the edge asked of its upstream. */
   readonly back: Recorder
+  /** Blob bytes that the edge got from its upstream. */
+  fetchedBytes(): Promise<number>
   /** What was asked past the edge. */
   readonly hub: Hub
   /** The real registry, to push more into. */
@@ -73,6 +75,7 @@ export async function startSite(kind: RegistryKind): Promise<Site> {
     edge: new URL(edge.url),
     front,
     back,
+    fetchedBytes: () => edge.metrics('outport_upstream_bytes_total'),
     hub,
     registry: registry.url,
     images,

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto'
+import { type FileHandle, open, readFile, writeFile } from 'node:fs/promises'
+import { errorCodeOf } from '../flow/error-code.ts'
+import { unlessAbsent } from '../flow/unless-absent.ts'
+import { type Coverage, createCoverage } from './coverage.ts'
+import { extentBytes, type Mark, markBytes, marksPerExtent } from './extents.ts'
+
+const lineBytes = 65
+
+/**
+ * The file of marks beside a growing file: a line of hex for each, at the place that its extent and count give it. After
+ * a power cut it may be older or newer than the data, which is why {@link recover} believes no line before it has hashed
+ * the bytes.
+ */
+export interface MarksFile {
+  write(marks: readonly Mark[]): Promise<void>
+  close(): Promise<void>
+}
+
+export function createMarksFile(file: string): MarksFile {
+  let handle: FileHandle | undefined
+  return {
+    async write(marks) {
+      if (marks.length === 0) return
+      handle ??= await openForWriting(file)
+      for (const { extent, count, hex } of marks) {
+        const line = extent * marksPerExtent + count - 1
+        await handle.write(`${hex}\n`, line * lineBytes)
+      }
+    },
+    async close() {
+      await handle?.close()
+      handle = undefined
+    },
+  }
+}
+
+async function openForWriting(file: string): Promise<FileHandle> {
+  try {
+    return await open(file, 'r+')
+  } catch (error) {
+    if (errorCodeOf(error) !== 'ENOENT') throw error
+    return open(file, 'wx', 0o600)
+  }
+}
+
+/**
+ * What of `part` can be believed: of each extent as much as hashes to one of its marks. The file of marks is cut back to
+ * that. The end of a blob, of `statedSize` or as far as it goes, is never believed: upstream is asked once more for it.
+ * @param update is shown the believed bytes; the buffer is used again when it returns
+ */
+export async function recover(
+  part: FileHandle,
+  marksFile: string,
+  statedSize: number | undefined,
+  update: (position: number, bytes: Uint8Array) => void,
+): Promise<Coverage> {
+  const coverage = createCoverage()
+  const lines = await linesOf(marksFile)
+  const end = (statedSize ?? (await part.stat()).size) - 1
+  const buffer = Buffer.allocUnsafe(lines.length > 0 ? extentBytes : 0)
+  const believed: string[] = []
+  for (let first = 0; first < lines.length; first += marksPerExtent) {
+    const start = (first / marksPerExtent) * extentBytes
+    const ofExtent = lines.slice(first, first + marksPerExtent)
+    if (!ofExtent.some((line) => line !== '')) continue
+    const { bytesRead } = await part.read(buffer, 0, extentBytes, start)
+    const count = believable(ofExtent, buffer.subarray(0, Math.min(bytesRead, Math.max(0, end - start))))
+    for (let index = 0; index < count; index += 1) believed[first + index] = ofExtent[index] ?? ''
+    update(start, buffer.subarray(0, count * markBytes))
+    coverage.add({ start, end: start + count * markBytes })
+  }
+  await writeFile(marksFile, fileOf(believed), { mode: 0o600 })
+  return coverage
+}
+
+/** How many times {@link markBytes} of `bytes` hash to their line. */
+function believable(lines: readonly string[], bytes: Buffer): number {
+  const hash = createHash('sha256')
+  let count = 0
+  for (const [index, line] of lines.entries()) {
+    const piece = bytes.subarray(index * markBytes, (index + 1) * markBytes)
+    if (piece.length < markBytes) break
+    hash.update(piece)
+    if (hash.copy().digest('hex') === line) count = index + 1
+  }
+  return count
+}
+
+async function linesOf(file: string): Promise<string[]> {
+  const text = (await unlessAbsent(readFile(file, 'latin1'))) ?? ''
+  return Array.from({ length: Math.floor(text.length / lineBytes) }, (_, index) => {
+    const line = text.slice(index * lineBytes, (index + 1) * lineBytes)
+    return /^[0-9a-f]{64}\n$/.test(line) ? line.slice(0, -1) : ''
+  })
+}
+
+/** Lines that are missing are blank. */
+function fileOf(lines: readonly string[]): string {
+  return Array.from(lines, (line) => `${(line ?? '').padEnd(lineBytes - 1)}\n`).join('')
+}

@@ -1,0 +1,194 @@
+import type { Hash } from 'node:crypto'
+import { type FileHandle, open, rm, writeFile } from 'node:fs/promises'
+import { unlessAbsent } from '../flow/unless-absent.ts'
+import type { Digest } from '../oci/digest.ts'
+import { type Coverage, createCoverage } from './coverage.ts'
+import { isDiskFull } from './disk-trouble.ts'
+import { createExtentHashes, type ExtentHashes, extentBytes } from './extents.ts'
+import { createMarksFile, recover } from './marks.ts'
+import { createSyncer } from './syncer.ts'
+import { createWholeHash, type WholeHash } from './whole-hash.ts'
+import { writeFully } from './write-fully.ts'
+
+const catchUpBytes = 1024 * 1024
+
+export interface PartOptions {
+  digest: Digest
+  /** The file that grows; what an earlier process left there is checked and kept. */
+  file: string
+  /** Of the marks while it grows, and of the extents' hashes in the end. */
+  extents: string
+  statedSize?: number
+  /** Whether its bytes must be on the disk before they are a blob. */
+  sync: boolean
+}
+
+/** A growing file, what of it is there, and the hashes of that. */
+export interface Part {
+  /** `undefined` on a disk that takes no file. */
+  readonly handle: FileHandle | undefined
+  readonly coverage: Pick<Coverage, 'bytes' | 'endFrom' | 'gapFrom'>
+  /** The blob's. */
+  size: number | undefined
+  /** Puts `count` bytes into a gap. They are there for readers when it resolves. */
+  write(position: number, batch: readonly Buffer[], count: number): Promise<void>
+  /** The digest of the whole, when all of it is there. */
+  digestHex(): Promise<string>
+  /** Brings it to the disk. @returns the file of its extents' hashes; a small blob has none */
+  seal(): Promise<string | undefined>
+  /** From where on the whole can be proven without its first bytes, when the disk takes no more. */
+  seen(): Promise<Seen>
+  discard(): Promise<void>
+  /** Leaves `handle` open: readers may hold it. */
+  end(): Promise<void>
+}
+
+export interface Seen {
+  /** Everything before it was hashed. */
+  offset: number
+  hash: Hash
+  /** The bytes from the end of the file's contiguous part up to `offset`, when the disk did not take them. */
+  refused: { start: number; bytes: Buffer } | undefined
+}
+
+export async function openPart(options: PartOptions): Promise<Part> {
+  const { digest, statedSize } = options
+  const whole = createWholeHash(digest)
+  const extents = createExtentHashes()
+  const opened = await openFile(options)
+  const update = (position: number, bytes: Uint8Array) => {
+    extents.update(position, bytes)
+    whole.update(position, bytes)
+  }
+  if (!opened.isOld || !opened.handle)
+    return createPart(options, opened, { whole, extents, coverage: createCoverage() })
+  try {
+    const coverage = await recover(opened.handle, options.extents, statedSize, update)
+    extents.takeMarks()
+    return createPart(options, opened, { whole, extents, coverage })
+  } catch (error) {
+    await opened.handle.close()
+    throw error
+  }
+}
+
+interface Opened {
+  handle?: FileHandle
+  isOld: boolean
+  /** Why there is no handle. */
+  refusal?: unknown
+}
+
+async function openFile({ file, extents }: PartOptions): Promise<Opened> {
+  const known = await unlessAbsent(open(file, 'r+'))
+  if (known) return { handle: known, isOld: true }
+  await rm(extents, { force: true })
+  try {
+    return { handle: await open(file, 'wx+', 0o600), isOld: false }
+  } catch (refusal) {
+    if (!isDiskFull(refusal)) throw refusal
+    return { isOld: false, refusal }
+  }
+}
+
+interface Known {
+  whole: WholeHash
+  extents: ExtentHashes
+  coverage: Coverage
+}
+
+function createPart(options: PartOptions, { handle, refusal }: Opened, known: Known): Part {
+  const { whole, extents, coverage } = known
+  const marks = createMarksFile(options.extents)
+  let refused: Seen['refused']
+  let behind: Promise<void> | undefined
+  let failure: { error: unknown } | undefined
+
+  /** Never rejects; who writes next, or wants the digest, is told. */
+  const inBackground = (work: Promise<void>) =>
+    work.catch((error: unknown) => {
+      failure ??= { error }
+    })
+  const throwFailure = () => {
+    if (failure) throw failure.error
+  }
+
+  /** Bytes that came out of order are read again, for the hash of the whole. */
+  async function catchUp(file: FileHandle): Promise<void> {
+    const buffer = Buffer.allocUnsafe(catchUpBytes)
+    for (let end = coverage.endFrom(whole.offset); end > whole.offset; end = coverage.endFrom(whole.offset)) {
+      const position = whole.offset
+      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - position), position)
+      if (bytesRead === 0) throw new Error(`a growing file ended at ${position} of ${end}`)
+      extents.update(position, buffer.subarray(0, bytesRead))
+      whole.update(position, buffer.subarray(0, bytesRead))
+    }
+  }
+  function follow(file: FileHandle): void {
+    if (behind || coverage.endFrom(whole.offset) === whole.offset) return
+    behind = inBackground(catchUp(file)).then(() => {
+      behind = undefined
+      if (!failure) follow(file)
+    })
+  }
+  const syncer = createSyncer(options.sync, inBackground)
+
+  const part: Part = {
+    handle,
+    coverage,
+    size: options.statedSize,
+    async write(position, batch, count) {
+      throwFailure()
+      const written = handle ? writeFully(handle, batch, count, position) : Promise.reject(refusal)
+      written.catch(() => {})
+      let at = position
+      for (const chunk of batch) {
+        extents.update(at, chunk)
+        whole.update(at, chunk)
+        at += chunk.length
+      }
+      try {
+        await written
+        await marks.write(extents.takeMarks())
+      } catch (error) {
+        if (whole.offset === position + count) refused = { start: position, bytes: Buffer.concat(batch) }
+        throw error
+      }
+      coverage.add({ start: position, end: position + count })
+      if (!handle) return
+      follow(handle)
+      syncer.after(count, handle)
+    },
+    async digestHex() {
+      await behind
+      throwFailure()
+      return whole.digestHex()
+    },
+    async seal() {
+      await syncer.settle()
+      throwFailure()
+      if (options.sync) await handle?.sync()
+      await marks.close()
+      if ((part.size ?? 0) <= extentBytes) return void (await rm(options.extents, { force: true }))
+      await writeFile(options.extents, `${extents.lines().join('\n')}\n`, { mode: 0o600 })
+      return options.extents
+    },
+    async seen() {
+      await behind
+      const landed = coverage.endFrom(0)
+      const isKnown = whole.offset === landed || refused?.start === landed
+      // Two writes that failed side by side: nobody holds all that was hashed.
+      if (!isKnown) return { offset: 0, hash: createWholeHash(options.digest).copy(), refused: undefined }
+      return { offset: whole.offset, hash: whole.copy(), refused }
+    },
+    async discard() {
+      await Promise.all([rm(options.file, { force: true }), rm(options.extents, { force: true })])
+    },
+    async end() {
+      await behind
+      await syncer.settle()
+      await marks.close()
+    },
+  }
+  return part
+}

@@ -1,0 +1,113 @@
+import { readFile, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { extentBytes, markBytes } from '../../src/fill/extents.ts'
+import { openPart, type Part } from '../../src/fill/part.ts'
+import { digestOf, hexOf } from '../../src/oci/digest.ts'
+import { pseudoRandomBytes } from '../support/pseudo-random.ts'
+import { temporaryDirectory } from '../support/temporary.ts'
+
+const bytes = pseudoRandomBytes(3 * extentBytes + 1000, 'part')
+const digest = digestOf(bytes)
+
+async function files() {
+  const folder = await temporaryDirectory()
+  const [file, extents] = [join(folder.path, 'x.part'), join(folder.path, 'x.extents')]
+  const open = (statedSize?: number) =>
+    openPart({ digest, file, extents, sync: true, ...(statedSize !== undefined && { statedSize }) })
+  return { file, extents, open, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
+}
+
+async function write(part: Part, start: number, end: number): Promise<void> {
+  for (let at = start; at < end; at += 100_000) {
+    const piece = bytes.subarray(at, Math.min(end, at + 100_000))
+    await part.write(at, [piece.subarray(0, 10), piece.subarray(10)], piece.length)
+  }
+}
+
+async function leave(part: Part): Promise<void> {
+  await part.end()
+  await part.handle?.close()
+}
+
+test('a part that is written in any order has the digest of the whole and the hashes of its extents', async () => {
+  await using part = await files()
+  const grown = await part.open(bytes.length)
+  await write(grown, 2 * extentBytes + 5, bytes.length)
+  await write(grown, 777_777, 2 * extentBytes + 5)
+  await write(grown, 0, 777_777)
+  expect(grown.coverage.bytes).toBe(bytes.length)
+  expect(await grown.digestHex()).toBe(hexOf(digest))
+
+  const lines = (await readFile((await grown.seal()) ?? '', 'utf8')).split('\n')
+
+  const extents = [0, 1, 2, 3].map((index) => bytes.subarray(index * extentBytes, (index + 1) * extentBytes))
+  expect(lines).toEqual([...extents.map((extent) => hexOf(digestOf(extent))), ''])
+  await leave(grown)
+})
+
+describe('after a kill a part is believed', () => {
+  const killed = async (
+    damage: (names: { file: string; extents: string }) => Promise<void>,
+    to = 9 * markBytes + 5,
+  ) => {
+    await using part = await files()
+    const before = await part.open(bytes.length)
+    await write(before, 0, to)
+    await leave(before)
+    await damage(part)
+    const after = await part.open(bytes.length)
+    const believed = after.coverage.endFrom(0)
+    await write(after, believed, bytes.length)
+    expect(await after.digestHex()).toBe(hexOf(digest))
+    await leave(after)
+    return believed / markBytes
+  }
+
+  test('to the last mark', async () => {
+    expect(await killed(async () => {})).toBe(9)
+  })
+  test('never to its end', async () => {
+    expect(await killed(async () => {}, bytes.length)).toBe(12)
+    await using part = await files()
+    const before = await part.open(8 * markBytes)
+    await write(before, 0, 8 * markBytes)
+    await leave(before)
+    const after = await part.open(8 * markBytes)
+    expect(after.coverage.bytes).toBe(7 * markBytes)
+    await leave(after)
+  })
+  test('as far as its data reach', async () => {
+    expect(await killed(({ file }) => truncate(file, 5 * markBytes + 7))).toBe(5)
+  })
+  test('as far as its marks reach', async () => {
+    expect(await killed(({ extents }) => truncate(extents, 3 * 65))).toBe(3)
+  })
+  test('up to a page that was lost', async () => {
+    const lose = async ({ file }: { file: string }) => {
+      const kept = await readFile(file)
+      kept.fill(0, 6 * markBytes + 100, 6 * markBytes + 4196)
+      await writeFile(file, kept)
+    }
+    expect(await killed(lose)).toBe(6)
+  })
+  test('not at all without marks', async () => {
+    expect(await killed(({ extents }) => writeFile(extents, ''))).toBe(0)
+  })
+  test('not at all with garbled ones', async () => {
+    expect(await killed(({ extents }) => writeFile(extents, 'g'.repeat(2000)))).toBe(0)
+  })
+  test('in its middle', async () => {
+    await using part = await files()
+    const before = await part.open(bytes.length)
+    await write(before, extentBytes, 2 * extentBytes)
+    await leave(before)
+    const after = await part.open(bytes.length)
+    expect(after.coverage.gapFrom(0, bytes.length)).toEqual({ start: 0, end: extentBytes })
+    expect(after.coverage.endFrom(extentBytes)).toBe(2 * extentBytes)
+    await write(after, 0, extentBytes)
+    await write(after, 2 * extentBytes, bytes.length)
+    expect(await after.digestHex()).toBe(hexOf(digest))
+    await leave(after)
+  })
+})
