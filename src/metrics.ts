@@ -86,6 +86,12 @@ export function createMetrics() {
       help: 'Blobs that were passed on to their readers and not kept, because the disk was full.',
       registers,
     }),
+    prefetched: new Counter({
+      name: 'outport_prefetched_total',
+      help: 'Manifests and blobs that were to be fetched before anybody asked for them, by how that ended.',
+      labelNames: ['registry', 'kind', 'outcome'] as const,
+      registers,
+    }),
     requestSeconds: new Histogram({
       name: 'outport_request_seconds',
       help: 'Time from a request to the last byte of its answer.',

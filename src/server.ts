@@ -32,7 +32,9 @@ import { createKeep } from './resolve/keep.ts'
 import { createListings } from './resolve/listings.ts'
 import { createLocalSource } from './resolve/local.ts'
 import { createManifestResolver } from './resolve/manifests.ts'
+import { createPrefetcher } from './resolve/prefetch.ts'
 import { createRegistryClient, type UpstreamCall } from './upstream/client.ts'
+import type { RegistryClient } from './upstream/registry-client.ts'
 
 /** What the pooled buffers of all answers may take together. */
 const bufferBytes = 96 * 1024 * 1024
@@ -82,7 +84,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   }
   follow(site)
 
-  const handlers = createHandlers(options, state, { stores, clients, fills }, owned)
+  const handlers = createHandlers(options, state, { stores, clients, fills, metrics }, owned)
   const names = { site: () => state.site, mirror: config.mirror.name, service: config.site }
   const registry = createRegistryRoutes({ ...names, via, publicUrl: config.publicUrl, handlers })
   const tokens = createTokens(stores.tokenKey, config.site)
@@ -175,16 +177,18 @@ interface Parts {
   stores: Stores
   clients: RegistryClients
   fills: Fills
+  metrics: Metrics
 }
 
 function createHandlers(
   { log, site }: ServerOptions,
   state: NodeState,
-  { stores, clients, fills }: Parts,
+  { stores, clients, fills, metrics }: Parts,
   owned: AsyncDisposableStack,
 ): RegistryHandlers {
   const { metadata, blobs } = stores
   const lifetime = new AbortController()
+  // Ends before the fills do, so that nothing begins another one.
   owned.defer(() => lifetime.abort(new Error('the node is stopping')))
   const onError = (err: unknown) => log.error({ err }, 'could not keep what was fetched')
   const local = createLocalSource({ metadata, blobs, memoryBytes: site.cache.memory })
@@ -196,20 +200,30 @@ function createHandlers(
   })
   const resolved = createResolved(clients)
   const listings = createListings(shared)
+  const manifests = createManifestResolver(shared)
+  const layers = createBlobResolver({
+    ...shared,
+    fills,
+    ownerOf: (repository) => ownerOf(state.site, repository),
+  })
+  const prefetcher = createPrefetcher({
+    manifests,
+    blobs: layers,
+    mayAsk: mayPrefetchFrom,
+    lifetime: lifetime.signal,
+    metrics,
+    onError: (err, digest) => log.warn({ err, digest }, 'prefetch failed'),
+  })
   return {
-    manifest: createManifestHandler(createManifestResolver(shared), resolved),
-    blob: createBlobHandler(
-      createBlobResolver({
-        ...shared,
-        fills,
-        ownerOf: (repository) => ownerOf(state.site, repository),
-      }),
-      sender,
-      resolved,
-    ),
+    manifest: createManifestHandler(manifests, prefetcher, resolved),
+    blob: createBlobHandler(layers, sender, resolved),
     tags: createTagsHandler(listings, resolved),
     referrers: createReferrersHandler(listings, resolved),
   }
+}
+
+function mayPrefetchFrom(registry: RegistryClient): boolean {
+  return !registry.isDown() && !registry.isLimited()
 }
 
 function doorsOf({ listen, mirrorListen, metricsListen = [] }: Config, apps: Apps): Door[] {

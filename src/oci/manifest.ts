@@ -1,5 +1,6 @@
 import { type Digest, isDigest } from './digest.ts'
 import { RegistryError } from './error.ts'
+import type { Platform } from './platform.ts'
 
 /** image-spec, "OCI Content Descriptors": what this program uses of one. */
 export interface Descriptor {
@@ -7,6 +8,8 @@ export interface Descriptor {
   digest: Digest
   /** Bytes. */
   size: number
+  /** Where an index says it of one of its manifests. */
+  platform?: Platform
 }
 
 /** What a manifest says of itself and of what it points to. The stored bytes are never made from this again. */
@@ -112,11 +115,19 @@ function descriptorOf(value: unknown, field: string): Descriptor & { foreign: bo
     digest,
     size,
     foreign: Array.isArray(value.urls) && value.urls.length > 0,
+    ...platformOf(value.platform),
   }
 }
 
-function plain({ mediaType, digest, size }: Descriptor): Descriptor {
-  return { mediaType, digest, size }
+function platformOf(value: unknown): Pick<Descriptor, 'platform'> {
+  if (!isObject(value)) return {}
+  const { os, architecture, variant } = value
+  if (typeof os !== 'string' || typeof architecture !== 'string') return {}
+  return { platform: { os, architecture, ...(typeof variant === 'string' && { variant }) } }
+}
+
+function plain({ mediaType, digest, size, platform }: Descriptor): Descriptor {
+  return { mediaType, digest, size, ...(platform && { platform }) }
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

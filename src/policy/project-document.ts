@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { aPlatform, parsePlatform, platformPattern } from '../oci/platform.ts'
 import { isRepositoryName } from '../oci/reference.ts'
 import { duration, flag, list, mapping, name, oneOf, pattern, projectName, text } from './fields.ts'
 
@@ -10,6 +11,8 @@ const path = text(aPath, (value) => {
 })
 
 const wholeRegistry = name.transform((registry) => ({ registry, path: '' }))
+
+const platform = text(aPlatform, parsePlatform, platformPattern)
 
 /** What repositories live under, and what the first component of their names is. */
 export const projectDocument = mapping({
@@ -37,7 +40,16 @@ export const projectDocument = mapping({
   })
     .prefault({})
     .describe('Whether a tag is served when upstream cannot confirm it'),
-  prefetch: flag.prefault(false),
+  prefetch: z
+    .union(
+      [
+        flag,
+        mapping({ platforms: list(platform, 'a list').min(1, { error: 'a list of at least one platform' }) }),
+      ],
+      { error: 'true, false or { platforms: [linux/amd64] }' },
+    )
+    .prefault(false)
+    .describe('Whether layers are fetched before they are asked for, of which platforms'),
   sparse: flag.prefault(false),
 })
 

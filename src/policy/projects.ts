@@ -21,7 +21,7 @@ export function compileProject(body: ProjectDocument): Project {
     public: body.public,
     freshness: [...own, ...lastRules],
     stale: { when: body.stale.when, forMs: body.stale.for },
-    prefetch: body.prefetch,
+    prefetch: body.prefetch === true ? { platforms: [] } : body.prefetch,
     sparse: body.sparse,
   })
 }

@@ -96,7 +96,7 @@ function projectWarnings({ project, source }: CompiledProject): Warning[] {
   const said: [boolean, FieldPath, string][] = [
     [project.public === false, ['public'], 'a private project is served to nobody until there are accounts'],
     [project.push, project.proxy ? ['push'] : [], 'pushing is not possible yet'],
-    [project.prefetch, ['prefetch'], notYet],
+    [project.prefetch !== false && !project.proxy, ['prefetch'], 'without proxy there is nothing to fetch'],
     [project.sparse, ['sparse'], notYet],
   ]
   return said.filter(([holds]) => holds).map(([, path, message]) => warning(source, path, message))

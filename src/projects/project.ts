@@ -1,4 +1,5 @@
 import type { Pattern } from '../oci/pattern.ts'
+import type { Platform } from '../oci/platform.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { RegistrySettings } from '../upstream/registry-client.ts'
 
@@ -22,7 +23,8 @@ export interface Project {
   /** First match wins. */
   freshness: readonly { tag: Pattern; forMs: number }[]
   stale: { when: 'never' | 'upstream-error' | 'not-found'; forMs: number }
-  prefetch: boolean
+  /** Without platforms: of the images that are asked for. */
+  prefetch: false | { platforms: readonly Platform[] }
   sparse: boolean
 }
 

@@ -3,12 +3,14 @@ import { type HttpContext, signalOf } from '../http/context.ts'
 import type { RegistryPath } from '../oci/registry-path.ts'
 import type { Target } from '../projects/locate.ts'
 import type { ManifestAnswer, ManifestResolver } from '../resolve/manifests.ts'
+import type { Prefetcher } from '../resolve/prefetch.ts'
 import type { ResolvedRepository } from '../resolve/repository.ts'
 import { provenanceHeaders } from './provenance.ts'
 
 /** GET and HEAD of a manifest. What is stored is what is sent, whatever `Accept` says: digests never change. */
 export function createManifestHandler(
   manifests: ManifestResolver,
+  prefetcher: Prefetcher,
   resolved: (target: Target) => ResolvedRepository,
 ) {
   return async (
@@ -17,14 +19,16 @@ export function createManifestHandler(
     { reference }: Extract<RegistryPath, { kind: 'manifest' }>,
   ): Promise<Response> => {
     const isHead = c.req.method === 'HEAD'
-    const answer = await manifests.resolve(resolved(target), reference, !isHead, signalOf(c))
+    const repository = resolved(target)
+    const answer = await manifests.resolve(repository, reference, !isHead, signalOf(c))
     c.set('cache', answer.source)
     const headers = headersOf(answer)
     if (matchesEtag(c.req.header('if-none-match'), answer.digest)) return c.body(null, 304, headers)
     const whole = { ...headers, 'content-length': String(answer.size) }
-    return isHead || !answer.bytes
-      ? c.body(null, 200, whole)
-      : sendBytes(c.env.outgoing, 200, whole, answer.bytes)
+    if (isHead || !answer.bytes) return c.body(null, 200, whole)
+    const response = sendBytes(c.env.outgoing, 200, whole, answer.bytes)
+    prefetcher.answered(repository, answer, c.env.incoming.socket.remoteAddress ?? '')
+    return response
   }
 }
 

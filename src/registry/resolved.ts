@@ -19,6 +19,7 @@ export function createResolved(clients: RegistryClients): (target: Target) => Re
       }),
       freshness: project.freshness,
       stale: project.stale,
+      prefetch: project.prefetch,
     }
   }
 }

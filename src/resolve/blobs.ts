@@ -32,7 +32,15 @@ export interface BlobResolver {
     address: string,
     signal: AbortSignal,
   ): Promise<BlobAnswer>
+  /**
+   * Fetches, with nobody to read it yet, what a client of `repository` would be given from upstream, and settles when it
+   * is here. @returns whether it did: `false` for what is here or on its way
+   */
+  warm(repository: MirroredRepository, digest: Digest, signal: AbortSignal): Promise<boolean>
 }
+
+/** Whose fills those are that no client has asked for. */
+const nobody = ''
 
 export interface BlobResolverOptions {
   local: LocalSource
@@ -157,7 +165,25 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     }
   }
 
+  async function fetchUnasked(repository: MirroredRepository, digest: Digest, signal: AbortSignal) {
+    if (await local.blob(repository.repository, digest)) return false
+    const shared = await share(repository, digest, signal)
+    if (shared.kind === 'here' || shared.kind === 'growing') return false
+    return misses.guard(`${repository.repository}@${digest}`, async () => {
+      const fill = await download(repository, digest, shared.kind === 'others', nobody)
+      if (fill) await orAbandon(fill.done, signal)
+      return fill !== undefined
+    })
+  }
+
   return {
+    async warm(repository, digest, signal) {
+      try {
+        return await fetchUnasked(repository, digest, signal)
+      } catch (error) {
+        throw answerFor(error, 'BLOB_UNKNOWN')
+      }
+    },
     async resolve(repository, digest, address, signal) {
       try {
         const found = await local.blob(repository.repository, digest)

@@ -1,4 +1,5 @@
 import type { Pattern } from '../oci/pattern.ts'
+import type { Platform } from '../oci/platform.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { RegistryClient, UpstreamErrorKind } from '../upstream/registry-client.ts'
 
@@ -9,6 +10,7 @@ export interface ResolvedRepository {
   upstream?: { client: RegistryClient; repository: RepositoryName }
   freshness: readonly FreshnessRule[]
   stale: StaleRule
+  prefetch: false | PrefetchRule
 }
 
 /** One that is a mirror. */
@@ -25,6 +27,12 @@ export interface StaleRule {
   when: 'never' | 'upstream-error' | 'not-found'
   /** Since upstream last confirmed it. */
   forMs: number
+}
+
+/** What is fetched before it is asked for. */
+export interface PrefetchRule {
+  /** Of an index, at once; without any, the blobs of the image that is asked for. */
+  platforms: readonly Platform[]
 }
 
 /** Where an answer came from, as `X-Outport-Cache` says it. */

@@ -106,6 +106,27 @@ describe('a project', () => {
     expect(path).toMatchObject({ proxy: { registry: 'docker-hub', path: 'team/base' }, push: true })
   })
 
+  test('fetches ahead what is asked for, or the platforms that it names', async () => {
+    expect((await projectOf('prefetch: true')).prefetch).toEqual({ platforms: [] })
+    const named = await projectOf('prefetch: { platforms: [linux/amd64, linux/arm/v7] }')
+    expect(named.prefetch).toEqual({
+      platforms: [
+        { os: 'linux', architecture: 'amd64' },
+        { os: 'linux', architecture: 'arm', variant: 'v7' },
+      ],
+    })
+  })
+
+  test.each([
+    ['yes', 'prefetch: expected true, false or { platforms: [linux/amd64] }, found "yes"'],
+    ['{ platforms: [] }', 'prefetch.platforms: expected a list of at least one platform'],
+    ['{ platforms: [amd64] }', 'prefetch.platforms[0]: expected a platform such as linux/amd64'],
+    ['{ platform: [linux/amd64] }', 'did you mean "platforms"?'],
+  ])('does not fetch ahead %s', async (prefetch, problem) => {
+    const problems = await problemsOf(`${hub}---\nkind: project\nname: p\nprefetch: ${prefetch}\n`)
+    expect(problems.join('\n')).toContain(problem)
+  })
+
   test.each(['/team', 'team/', 'Team', 'a//b', '../a'])('has no path %j', async (path) => {
     const text = `${hub}---\nkind: project\nname: p\nproxy: { registry: docker-hub, path: ${path} }\n`
     expect(await problemsOf(text)).toEqual([
@@ -224,7 +245,7 @@ test('what is right but may surprise is a warning', async () => {
       'kind: registry\nname: hq\ntype: harbor\nurl: http://harbor.corp\nserveAs: [harbor.corp]\ninsecure: true',
       'credential: { username: me, password: { env: T } }\nsegments: 4\nbudget: { reserve: 5 }\nbandwidth: nights',
       '---\nkind: calendar\nname: nights\nhours: [{ days: [fri-mon, wed], from: "22:00", to: "06:00", bandwidth: 1MiB/s }]',
-      '---\nkind: project\nname: p\nproxy: hq\n',
+      '---\nkind: project\nname: p\nproxy: hq\nprefetch: true\n---\nkind: project\nname: q\npublic: true\nprefetch: true\n',
     ].join('\n'),
     'b.yml': 'kind: nonsense\n',
     '.c.yaml': 'kind: nonsense\n',
@@ -236,6 +257,8 @@ test('what is right but may surprise is a warning', async () => {
   expect(warnings.map((warning) => warning.replaceAll(folder.path, ''))).toEqual([
     ': b.yml is not read: policies are *.yaml',
     '/a.yaml:16:1 project "p" › public: a private project is served to nobody until there are accounts',
+    '/a.yaml:21:1 project "q": pushing is not possible yet',
+    '/a.yaml:24:11 project "q" › prefetch: without proxy there is nothing to fetch',
     '/a.yaml:6:11 registry "hq" › insecure: its certificate is not checked',
     '/a.yaml:7:13 registry "hq" › credential: the credential goes over plain http',
     '/a.yaml:5:10 registry "hq" › serveAs: without address, this site may find itself under the name of the url',
