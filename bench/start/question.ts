@@ -65,7 +65,8 @@ async function answer(settings: BenchSettings, signal: AbortSignal): Promise<Ans
 }
 
 /** Distribution stands beside it where it is here: what is asked can be said without. */
-async function peersOf({ peers }: BenchSettings): Promise<{ servers: Server[]; notes: string[] }> {
+async function peersOf({ peers, alone }: BenchSettings): Promise<{ servers: Server[]; notes: string[] }> {
+  if (alone) return { servers: [...peers], notes: [] }
   try {
     return { servers: [await distribution(), ...peers], notes: [] }
   } catch (error) {

@@ -12,21 +12,23 @@ export interface LineUp {
 
 /** Outport, distribution, and of `others` and docker-registry what is here. @throws MissingProgramError without distribution */
 export async function lineUpOf(
-  { peers, profile }: BenchSettings,
+  { peers, profile, alone }: BenchSettings,
   others: Readonly<Record<string, Server | undefined>> = {},
 ): Promise<LineUp> {
+  const own = await outport(profile === undefined ? {} : { profile })
+  if (alone) return { servers: [own, ...peers], about: aboutOf([own, ...peers], []) }
   const optional = { 'docker-registry': await dockerRegistry(), ...others }
   const missing = Object.entries(optional).flatMap(([name, server]) => (server ? [] : [name]))
   const found = Object.values(optional).filter((server) => server !== undefined)
-  const own = await outport(profile === undefined ? {} : { profile })
   const servers = [own, await distribution(), ...found, ...peers]
+  return { servers, about: aboutOf(servers, missing) }
+}
+
+function aboutOf(servers: readonly Server[], missing: readonly string[]): LineUp['about'] {
   return {
-    servers,
-    about: {
-      reference: distributionName,
-      versions: versionsOf(servers),
-      notes: missing.map((name) => `${name} was not measured: it is not on this machine.`),
-    },
+    reference: distributionName,
+    versions: versionsOf(servers),
+    notes: missing.map((name) => `${name} was not measured: it is not on this machine.`),
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Verdict } from './requirement.ts'
 import type { Server } from './servers/server.ts'
 import type { Column, Sample } from './summary.ts'
 
@@ -9,8 +10,18 @@ export interface Question {
   /** How often each server is measured when nobody says otherwise. */
   readonly runs: number
   readonly quickRuns: number
+  /** What it consists of, for questions of which a part can be asked alone. */
+  readonly parts?: readonly Part[]
+  /** After which it is given up; default 20. */
+  readonly minutes?: number
   /** @throws MissingProgramError when what it compares with is not on this machine */
   answer(settings: BenchSettings, signal: AbortSignal): Promise<Answer>
+}
+
+export interface Part {
+  readonly number: number
+  /** One line for the list. */
+  readonly asks: string
 }
 
 export interface BenchSettings {
@@ -18,6 +29,10 @@ export interface BenchSettings {
   /** Less of everything: enough to see that it works, too little to quote. */
   quick: boolean
   blobBytes: number
+  /** Numbers of the parts to ask; all where none is named. */
+  only: readonly number[]
+  /** Nothing beside Outport but the peers that are named. */
+  alone: boolean
   /** Named on the command line. */
   peers: readonly Server[]
   /** Folder for CPU profiles of Outport, which cost it something. */
@@ -36,4 +51,15 @@ export interface Answer {
   versions: Readonly<Record<string, string>>
   /** What is to be known beside the table: what was left out, and whether what is required holds. */
   notes: readonly string[]
+  /** The columns by what was done for them; each is then shown as a line, with the servers side by side. */
+  sections?: readonly Section[]
+  /** What is known of servers that were not measured here. */
+  known?: readonly Sample[]
+  verdicts?: readonly Verdict[]
+}
+
+export interface Section {
+  title: string
+  /** Of the columns. */
+  keys: readonly string[]
 }

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fetchBlob } from '../../test/support/fetch-blob.ts'
 import { plainEnvironment } from '../../test/support/node-process.ts'
 import { temporaryDirectory } from '../../test/support/temporary.ts'
-import type { Server } from './servers/server.ts'
+import type { Launch, Server } from './servers/server.ts'
 
 /** A server that answers. Disposing it ends it with all it has started, and removes what it kept. */
 export interface RunningServer extends AsyncDisposable {
@@ -17,11 +17,30 @@ export interface RunningServer extends AsyncDisposable {
   readonly pid: number
   /** From the start of the process until `/v2/` said 200. */
   readonly readyMs: number
+  /** SIGKILL, to all of it at once; settles when it is gone. What it has on disk stays until the disposal. */
+  kill(): Promise<void>
+}
+
+/** A server with its folder and its port, to be started as often as wanted. Disposing it removes the folder. */
+export interface Installation extends AsyncDisposable {
+  start(signal: AbortSignal): Promise<RunningServer>
 }
 
 const startDeadlineMs = 30_000
 const askAgainMs = 5
 const stopDeadlineMs = 10_000
+
+export async function install(server: Server, upstream: string): Promise<Installation> {
+  await using owned = new AsyncDisposableStack()
+  const { path: folder } = owned.use(await temporaryDirectory())
+  const port = await freePort()
+  const launch = await server.prepare({ port, folder, upstream })
+  const held = owned.move()
+  return {
+    start: (signal) => launchServer(server.name, { port, folder, launch }, signal),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
 
 export async function startServer(
   server: Server,
@@ -29,11 +48,24 @@ export async function startServer(
   signal: AbortSignal,
 ): Promise<RunningServer> {
   await using owned = new AsyncDisposableStack()
-  const { path: folder } = owned.use(await temporaryDirectory())
-  const port = await freePort()
-  const { program, args, env } = await server.prepare({ port, folder, upstream })
+  const installation = owned.use(await install(server, upstream))
+  const running = owned.use(await installation.start(signal))
+  const held = owned.move()
+  return { ...running, [Symbol.asyncDispose]: () => held.disposeAsync() }
+}
+
+interface Seat {
+  port: number
+  folder: string
+  launch: Launch
+}
+
+async function launchServer(name: string, seat: Seat, signal: AbortSignal): Promise<RunningServer> {
+  const { port, folder, launch } = seat
+  const { program, args, env } = launch
+  await using owned = new AsyncDisposableStack()
   const journal = join(folder, 'said.log')
-  const said = await open(journal, 'w')
+  const said = await open(journal, 'a')
 
   signal.throwIfAborted()
   const startedAt = performance.now()
@@ -50,16 +82,17 @@ export async function startServer(
   try {
     await answering(url, child, AbortSignal.any([signal, AbortSignal.timeout(startDeadlineMs)]))
   } catch (cause) {
-    throw new Error(`${server.name} did not start: ${await readFile(journal, 'utf8')}`, { cause })
+    throw new Error(`${name} did not start: ${await readFile(journal, 'utf8')}`, { cause })
   }
   const readyMs = performance.now() - startedAt
 
   const held = owned.move()
   return {
-    name: server.name,
+    name,
     url,
     pid: child.pid ?? Number.NaN,
     readyMs,
+    kill: () => kill(child),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }
@@ -75,6 +108,12 @@ async function answering(url: string, child: ChildProcess, signal: AbortSignal):
     if (status === 200) return
     await pause(askAgainMs, undefined, { signal })
   }
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const exit = hasEnded(child) ? undefined : once(child, 'exit')
+  if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL')
+  await exit
 }
 
 /** SIGTERM to the group and, for what is then still there, SIGKILL. */

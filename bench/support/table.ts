@@ -1,4 +1,4 @@
-import { type Column, ratioOf, type Sample, spreadOf, valuesOf } from './summary.ts'
+import { type Column, ratioOf, type Sample, type Spread, spreadOf, valuesOf } from './summary.ts'
 
 /** A row a server in the order of first appearance; each value as its median and its range. */
 export function formatTable(
@@ -25,14 +25,18 @@ function cellsOf(
 ): string[] {
   const spread = spreadOf(valuesOf(samples, server, key))
   if (!spread) return compared ? ['–', '–'] : ['–']
-  const [median, min, max] = [spread.median, spread.min, spread.max].map((value) => value.toFixed(digits))
-  const cell = min === max ? `${median}` : `${median} (${min}–${max})`
+  const cell = formatSpread(spread, digits)
   if (!compared) return [cell]
   const ratio = server === reference ? undefined : ratioOf(samples, key, server, reference)
   return [cell, ratio === undefined ? '' : ratio.toFixed(2)]
 }
 
-function aligned(lines: readonly string[][]): string {
+export function formatSpread(spread: Spread, digits: number): string {
+  const [median, min, max] = [spread.median, spread.min, spread.max].map((value) => value.toFixed(digits))
+  return min === max ? `${median}` : `${median} (${min}–${max})`
+}
+
+export function aligned(lines: readonly string[][]): string {
   const widths = (lines[0] ?? []).map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)))
   return lines
     .map((line) =>

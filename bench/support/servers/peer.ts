@@ -5,7 +5,8 @@ import type { Server } from './server.ts'
 
 /**
  * Any other mirror, from `name=command`. The shell that runs the command knows `$PORT`, `$UPSTREAM` (an origin),
- * `$DATA` (an empty folder) and `$POLICIES` (a folder with Outport's policies for that upstream).
+ * `$DATA` (an empty folder) and `$POLICIES` (a folder with Outport's policies for that upstream); `{port}`, `{upstream}`,
+ * `{data}` and `{policies}` in it stand for the same.
  */
 export function peerOf(text: string): Server {
   const [, name, command] = /^([^=]+)=(.+)$/s.exec(text) ?? []
@@ -19,9 +20,10 @@ export function peerOf(text: string): Server {
       await Promise.all([data, policies].map((each) => mkdir(each)))
       for (const [file, content] of Object.entries(mirrorPolicies({ url: upstream })))
         await writeFile(join(policies, file), content)
+      const known: Record<string, string> = { port: String(port), upstream, data, policies }
       return {
         program: '/bin/sh',
-        args: ['-c', command],
+        args: ['-c', command.replace(/(?<!\$)\{(\w+)\}/g, (text, word) => known[word] ?? text)],
         env: { PORT: String(port), UPSTREAM: upstream, DATA: data, POLICIES: policies },
       }
     },
