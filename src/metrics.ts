@@ -7,6 +7,16 @@ export interface ObservedRegistry {
   name: string
   insecure: boolean
   isDown(): boolean
+  limits(): readonly ObservedLimit[]
+}
+
+/** What a registry allows of one kind of request. */
+export interface ObservedLimit {
+  kind: string
+  limit?: number
+  remaining?: number
+  lastsMs?: number
+  limitedForMs?: number
 }
 
 export function createMetrics() {
@@ -25,6 +35,38 @@ export function createMetrics() {
         for (const each of observed) this.set({ registry: each.name }, holds(each) ? 1 : 0)
       },
     })
+  const limitGauge = (name: string, help: string, read: (limit: ObservedLimit) => number | undefined) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['registry', 'kind'] as const,
+      registers,
+      collect() {
+        this.reset()
+        for (const each of observed) {
+          for (const limit of each.limits()) {
+            const value = read(limit)
+            if (value !== undefined) this.set({ registry: each.name, kind: limit.kind }, value)
+          }
+        }
+      },
+    })
+  limitGauge(
+    'outport_upstream_budget_limit',
+    'Requests that a registry allows within its window.',
+    (it) => it.limit,
+  )
+  limitGauge('outport_upstream_budget_remaining', 'Requests that are left of them.', (it) => it.remaining)
+  limitGauge(
+    'outport_upstream_budget_forecast_seconds',
+    'Until none is left, at the present rate; absent while they last until the window is over.',
+    ({ lastsMs }) => (lastsMs === undefined ? undefined : lastsMs / 1000),
+  )
+  limitGauge(
+    'outport_upstream_limited_until_timestamp_seconds',
+    'When a registry that has said 429 is asked again; absent while it may be asked.',
+    ({ limitedForMs }) => (limitedForMs === undefined ? undefined : (Date.now() + limitedForMs) / 1000),
+  )
   gauge('outport_upstream_down', '1 while a registry is known not to answer.', (each) => each.isDown())
   gauge(
     'outport_upstream_insecure',

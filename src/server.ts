@@ -80,7 +80,9 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     fills.limit(next.cache.fills)
     clients.follow(next.registries.values())
     state.site = next
-    metrics.followRegistries(clients.all().map(({ settings, isDown }) => ({ ...settings, isDown })))
+    metrics.followRegistries(
+      clients.all().map(({ settings, isDown, limits }) => ({ ...settings, isDown, limits })),
+    )
   }
   follow(site)
 
@@ -223,7 +225,7 @@ function createHandlers(
 }
 
 function mayPrefetchFrom(registry: RegistryClient): boolean {
-  return !registry.isDown() && !registry.isLimited()
+  return !registry.isDown() && !registry.isLimited() && !registry.isSparing()
 }
 
 function doorsOf({ listen, mirrorListen, metricsListen = [] }: Config, apps: Apps): Door[] {

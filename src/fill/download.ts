@@ -22,6 +22,8 @@ export interface DownloadOptions {
   source: BlobSource
   /** Where readers wait, the one who waits longest first. */
   wants(): Iterable<number>
+  /** Somebody reads it. */
+  isUrgent(): boolean
   /** Upstream has said that it has the blob. */
   onAccepted(): void
   /** After `count` bytes came from upstream, wanted or not. */
@@ -150,10 +152,12 @@ export function createDownload(options: DownloadOptions): Download {
   }
 
   function offsetOf({ position, end }: Claim): BlobOffset {
-    if (!ranges) return { offset: 0 }
+    const { isUrgent: urgent } = options
+    if (!ranges) return { offset: 0, urgent }
     const isOpen = end === (part.size ?? Number.POSITIVE_INFINITY)
     return {
       offset: position,
+      urgent,
       ...(!isOpen && { end }),
       ...(etag !== undefined && { etag }),
       ...(claims.size > 1 && { spare: true }),

@@ -129,6 +129,7 @@ async function bring(work: Work, part: Part, place: Place, signal: AbortSignal):
     part,
     source: options.source,
     wants: growth.wants,
+    isUrgent: () => growth.readers > 0,
     onAccepted() {
       growth.advance()
       // What is held back whole has no head that could be said before its proof.

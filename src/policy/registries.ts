@@ -48,6 +48,7 @@ export async function compileRegistry(
     ...(client && { clientCertificate: await reader.pair(['clientCertificate'], client) }),
     insecure: body.insecure,
     ...(body.bandwidth?.kind === 'rate' && { bandwidth: body.bandwidth.bytesPerSecond }),
+    ...(body.budget && { budget: body.budget }),
     connections: body.connections,
     timeouts: { headMs: body.timeouts.head, idleMs: body.timeouts.idle },
     segments: body.segments,

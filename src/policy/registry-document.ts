@@ -51,9 +51,13 @@ const bandwidth = text('a rate such as 20MiB/s or the name of a calendar', (valu
     : { kind: 'calendar' as const, name: value },
 )
 
-const reserve = z.union([count(0, 1_000_000), percentage], {
-  error: 'a number of requests or a percentage such as 10%',
-})
+const reserve = z.union(
+  [
+    count(0, 1_000_000).transform((requests) => ({ kind: 'requests' as const, requests })),
+    percentage.transform((fraction) => ({ kind: 'fraction' as const, fraction })),
+  ],
+  { error: 'a number of requests or a percentage such as 10%' },
+)
 
 const segments = z.union([z.literal('auto'), count(1, 64)], { error: 'auto or a whole number from 1 to 64' })
 
@@ -85,7 +89,9 @@ export const registryDocument = mapping({
   bandwidth: bandwidth.optional().describe('A rate such as 20MiB/s, or the name of a calendar'),
   connections: count(1, 1024).prefault(32),
   timeouts: mapping({ head: timeout.prefault('10s'), idle: timeout.prefault('30s') }).prefault({}),
-  budget: mapping({ reserve }).optional().describe('Requests of its rate limit to keep back'),
+  budget: mapping({ reserve })
+    .optional()
+    .describe('Requests of its rate limit to keep back for what somebody waits for; default: 10%'),
   segments: segments.prefault('auto').describe('Parallel ranges of one large blob'),
 }).superRefine(({ type, url, urls }, context) => {
   if (url !== undefined && urls !== undefined) {

@@ -111,8 +111,7 @@ function registryWarnings({ body, source }: Checked<'registry'>): Warning[] {
     [body.insecure, ['insecure'], 'its certificate is not checked'],
     [isPlain && body.credential !== undefined, ['credential'], 'the credential goes over plain http'],
     [asksItself, ['serveAs'], 'without address, this site may find itself under the name of the url'],
-    [body.bandwidth !== undefined, ['bandwidth'], notYet],
-    [body.budget !== undefined, ['budget'], notYet],
+    [body.bandwidth?.kind === 'calendar', ['bandwidth'], notYet],
   ]
   return said.filter(([holds]) => holds).map(([, path, message]) => warning(source, path, message))
 }

@@ -9,7 +9,7 @@ import { type BlobHead, UpstreamError } from '../upstream/registry-client.ts'
 import { answerFor } from './errors.ts'
 import type { LocalSource } from './local.ts'
 import { createMisses } from './misses.ts'
-import { paced } from './pace.ts'
+import { createPaced } from './pace.ts'
 import type { CacheStatus, MirroredRepository, ResolvedRepository } from './repository.ts'
 
 /** Found is not opened: `size` asks upstream with a HEAD at most, `open` downloads. */
@@ -130,7 +130,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
       // The client is looked up each time: a reload may have made another.
       source: {
         open: (from, signal) =>
-          paced(() => upstream.client.openBlob(upstream.repository, digest, from, signal), signal),
+          createPaced()(() => upstream.client.openBlob(upstream.repository, digest, from, signal), signal),
         latencyMs: () => upstream.client.latencyMs(),
         segments: () => upstream.client.settings.segments,
       },
@@ -210,7 +210,7 @@ function headUpstream(
   digest: Digest,
   signal: AbortSignal,
 ): Promise<BlobHead> {
-  return paced(() => upstream.client.headBlob(upstream.repository, digest, signal), signal)
+  return createPaced()(() => upstream.client.headBlob(upstream.repository, digest, signal), signal)
 }
 
 function growingAnswer(fill: RunningFill): BlobAnswer {

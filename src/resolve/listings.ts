@@ -10,7 +10,7 @@ import { answerFor } from './errors.ts'
 import { mayServeStale } from './freshness.ts'
 import type { KeepManifest } from './keep.ts'
 import type { LocalSource, StoredManifest } from './local.ts'
-import { paced } from './pace.ts'
+import { createPaced } from './pace.ts'
 import type { MirroredRepository, Provenance, ResolvedRepository } from './repository.ts'
 
 /** Signatures and SBOMs arrive some time after their image. */
@@ -58,7 +58,8 @@ export function createListings(options: ListingsOptions): Listings {
       const { upstream } = repository
       if (!upstream) return { ...(await localTags(repository, page)), source: 'hit' }
       try {
-        const list = await paced(() => upstream.client.listTags(upstream.repository, page, signal), signal)
+        const ask = () => upstream.client.listTags(upstream.repository, page, signal)
+        const list = await createPaced()(ask, signal)
         return { ...list, source: 'revalidated' }
       } catch (error) {
         const here =
@@ -94,7 +95,8 @@ export function createListings(options: ListingsOptions): Listings {
     digest: Digest,
   ): Promise<StoredManifest> {
     const { client, repository: name } = repository.upstream
-    const bytes = Buffer.from(await paced(() => client.listReferrers(name, digest, lifetime), lifetime))
+    const ask = () => client.listReferrers(name, digest, lifetime)
+    const bytes = Buffer.from(await createPaced()(ask, lifetime))
     return keep(
       repository,
       { digest: digestOf(bytes), mediaType: mediaTypes.ociIndex, bytes },

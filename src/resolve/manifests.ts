@@ -9,7 +9,7 @@ import { answerFor } from './errors.ts'
 import type { KeepManifest } from './keep.ts'
 import type { LocalSource, StoredManifest } from './local.ts'
 import { createMisses } from './misses.ts'
-import { paced } from './pace.ts'
+import { createPaced, type Paced } from './pace.ts'
 import { refuseUnpullable } from './pullable.ts'
 import type { Provenance, ResolvedRepository } from './repository.ts'
 import { createTagResolver } from './tags.ts'
@@ -51,34 +51,46 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
   const { local, metadata, keep, lifetime, onError, now = Date.now } = options
   const fetching = createSingleFlight<StoredManifest>()
   const misses = createMisses()
-  const tags = createTagResolver({ metadata, local, keep, misses, lifetime, onError, now })
+  const tags = createTagResolver({ metadata, local, keep, fetchByDigest, misses, lifetime, onError, now })
 
-  function fetchByDigest(repository: ResolvedRepository, digest: Digest): Promise<StoredManifest> {
+  /** Upstream counts what it gives: whoever asks, and by whatever name, one digest is fetched once. */
+  function fetchByDigest(
+    repository: ResolvedRepository,
+    digest: Digest,
+    paced: Paced,
+  ): Promise<StoredManifest> {
     const { upstream } = repository
     if (!upstream) throw new RegistryError('MANIFEST_UNKNOWN', { detail: { digest } })
     const key = `${repository.repository}@${digest}`
     const reference = { kind: 'digest', digest } as const
     const ask = () => upstream.client.getManifest(upstream.repository, reference, lifetime)
-    return fetching(key, async () => keep(repository, await misses.guard(key, () => paced(ask, lifetime))))
+    const fetch = async () => {
+      // It may have been kept since its absence was noticed.
+      const stored = await local.manifest(repository.repository, digest)
+      return stored ?? keep(repository, await misses.guard(key, ask))
+    }
+    // Each has a patience of its own, although they share what is asked.
+    return paced(() => fetching(key, fetch), lifetime)
   }
 
   async function byDigest(
     repository: ResolvedRepository,
     digest: Digest,
     wantBytes: boolean,
+    paced: Paced,
     signal: AbortSignal,
   ): Promise<ManifestAnswer> {
     const stored = await local.manifest(repository.repository, digest)
     if (stored) return { ...stored, source: 'hit' }
     const { upstream } = repository
     if (wantBytes || !upstream) {
-      return { ...(await orAbandon(fetchByDigest(repository, digest), signal)), source: 'fill' }
+      return { ...(await orAbandon(fetchByDigest(repository, digest, paced), signal)), source: 'fill' }
     }
     const reference = { kind: 'digest', digest } as const
     const ask = () => upstream.client.headManifest(upstream.repository, reference, signal)
     const head = await misses.guard(`${repository.repository}@${digest}`, () => paced(ask, signal))
     if (head.mediaType === undefined || head.size === undefined)
-      return byDigest(repository, digest, true, signal)
+      return byDigest(repository, digest, true, paced, signal)
     return { digest, mediaType: head.mediaType, size: head.size, source: 'miss' }
   }
 
@@ -86,31 +98,33 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
     repository: ResolvedRepository,
     tag: Tag,
     wantBytes: boolean,
+    paced: Paced,
     signal: AbortSignal,
   ): Promise<ManifestAnswer> {
-    const { row, stored, ...provenance } = await tags.resolve(repository, tag, wantBytes, signal)
+    const { row, stored, ...provenance } = await tags.resolve(repository, tag, wantBytes, paced, signal)
     const held = stored ?? (await local.manifest(repository.repository, row.digest))
     if (held) return { ...held, ...provenance }
     if (!wantBytes) return { ...stateOf(row), ...provenance }
     try {
-      const fetched = await orAbandon(fetchByDigest(repository, row.digest), signal)
+      const fetched = await orAbandon(fetchByDigest(repository, row.digest, paced), signal)
       return { ...fetched, source: 'fill', ageMs: provenance.ageMs }
     } catch (error) {
       if (!(error instanceof UpstreamError) || (error.kind !== 'absent' && error.kind !== 'lying'))
         throw error
     }
     // The tag has moved since a HEAD claimed that digest, or the claim was none.
-    const { stored: now, row: moved } = await tags.fetch(repository, tag, signal)
+    const { stored: now, row: moved } = await tags.fetch(repository, tag, paced, signal)
     return now ? { ...now, source: 'fill', ageMs: 0 } : { ...stateOf(moved), source: 'fill', ageMs: 0 }
   }
 
   return {
     async resolve(repository, reference, wantBytes, signal) {
+      const paced = createPaced()
       try {
         const answer =
           reference.kind === 'digest'
-            ? await byDigest(repository, reference.digest, wantBytes, signal)
-            : await byTag(repository, reference.tag, wantBytes, signal)
+            ? await byDigest(repository, reference.digest, wantBytes, paced, signal)
+            : await byTag(repository, reference.tag, wantBytes, paced, signal)
         await refuseUnpullable(local, repository, reference, answer, lifetime)
         return answer
       } catch (error) {

@@ -3,24 +3,31 @@ import { UpstreamError } from '../upstream/registry-client.ts'
 
 /** Within every client's patience for a response head (containerd: 30 s), and within what we promise. */
 const patienceMs = 10_000
-/** An upstream that says "now" with a 429 does not mean it. */
-const minPauseMs = 1000
 
 /**
- * Asks again when upstream says 429 and when, instead of passing it on: a 429 makes podman wait a multiple of it and
+ * Asks again when upstream allows it, instead of passing its 429 on: a 429 makes podman wait a multiple of it and
  * containerd ask five times within milliseconds.
  */
-export async function paced<Value>(ask: () => Promise<Value>, signal: AbortSignal): Promise<Value> {
-  for (let left = patienceMs; ; ) {
-    try {
-      return await ask()
-    } catch (error) {
-      const waitMs =
-        error instanceof UpstreamError && error.kind === 'limited' ? (error.retryAfterMs ?? left) : Infinity
-      if (waitMs >= left) throw error
-      const pauseMs = Math.max(waitMs, minPauseMs)
-      left -= pauseMs
-      await sleep(pauseMs, undefined, { signal })
+export type Paced = <Value>(ask: () => Promise<Value>, signal: AbortSignal) => Promise<Value>
+
+/** For what has another answer, that need not wait. */
+export const atOnce: Paced = (ask) => ask()
+
+/** All that one answer needs is asked through one of these: it waits for 10 s at most, in all. */
+export function createPaced(): Paced {
+  let left = patienceMs
+  return async (ask, signal) => {
+    while (true) {
+      try {
+        return await ask()
+      } catch (error) {
+        const isLimit = error instanceof UpstreamError && error.kind === 'limited'
+        const waitMs = isLimit ? (error.retryAfterMs ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY
+        if (waitMs >= left) throw error
+        left -= waitMs
+        // A timer may be early by a fraction of a millisecond.
+        await sleep(waitMs + 1, undefined, { signal })
+      }
     }
   }
 }

@@ -25,11 +25,12 @@ export async function refuseUnpullable(
   lifetime: AbortSignal,
 ): Promise<void> {
   if (!upstream || (source !== 'stale' && source !== 'hit')) return
-  const failed = unconfirmed === 'down' || unconfirmed === 'limited'
-  if (!failed && upstream.client.isAnswering()) return
+  if (unconfirmed !== 'down' && unconfirmed !== 'limited' && upstream.client.isAnswering()) return
   const missing = bytes ? await local.missing({ digest, mediaType, size, bytes }) : manifestOf(digest)
   if (!missing) return
   if (bytes && reference.kind === 'digest' && (await local.isChild(repository, digest))) return
+  // An upstream that gives no more manifests may well give blobs.
+  const failed = unconfirmed === 'down' || (unconfirmed === 'limited' && missing.kind === 'manifest')
   if (failed || !(await answers(upstream, missing, lifetime))) {
     throw unavailable('the upstream registry cannot be reached, and not all of this image is here')
   }

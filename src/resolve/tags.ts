@@ -1,15 +1,16 @@
 import { orAbandon } from '../flow/abandon.ts'
 import { createSingleFlight } from '../flow/single-flight.ts'
 import type { Metadata, TagRow } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { Tag } from '../oci/reference.ts'
-import { UpstreamError, type UpstreamErrorKind } from '../upstream/registry-client.ts'
+import { type RegistryClient, UpstreamError, type UpstreamErrorKind } from '../upstream/registry-client.ts'
 import { freshnessOf, mayServeStale } from './freshness.ts'
 import { graceMs, within } from './grace.ts'
 import type { KeepManifest } from './keep.ts'
 import type { LocalSource, StoredManifest } from './local.ts'
 import type { Misses } from './misses.ts'
-import { paced } from './pace.ts'
+import { atOnce, type Paced } from './pace.ts'
 import type { MirroredRepository, Provenance, ResolvedRepository } from './repository.ts'
 
 export interface ResolvedTag extends Provenance {
@@ -24,16 +25,18 @@ export interface TagResolver {
     repository: ResolvedRepository,
     tag: Tag,
     wantBytes: boolean,
+    paced: Paced,
     signal: AbortSignal,
   ): Promise<ResolvedTag>
   /** Asks upstream for the tag's manifest, whatever is known of it. @throws UpstreamError */
-  fetch(repository: ResolvedRepository, tag: Tag, signal: AbortSignal): Promise<ResolvedTag>
+  fetch(repository: ResolvedRepository, tag: Tag, paced: Paced, signal: AbortSignal): Promise<ResolvedTag>
 }
 
 export interface TagResolverOptions {
   metadata: Metadata
   local: LocalSource
   keep: KeepManifest
+  fetchByDigest(repository: ResolvedRepository, digest: Digest, paced: Paced): Promise<StoredManifest>
   misses: Misses
   lifetime: AbortSignal
   onError(error: unknown): void
@@ -58,18 +61,19 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
     tag: Tag,
     row: TagRow | undefined,
     wantBytes: boolean,
+    paced: Paced,
     signal: AbortSignal,
   ): Promise<ResolvedTag> {
     const old = row ? await staleAnswer(repository, row) : () => undefined
-    const { client } = repository.upstream
-    if (client.isDown()) {
-      const known = old(client.isLimited() ? 'limited' : 'down')
-      if (known) return known
-    }
+    const reason = reasonNotToAsk(repository.upstream.client)
+    const unasked = reason && old(reason)
+    if (unasked) return unasked
     const key = `${repository.repository}:${tag}`
     const mode = row ? 'revalidate' : wantBytes ? 'get' : 'head'
+    const hasOld = old('limited') !== undefined
+    const question = { tag, row, wantBytes, hasOld }
     const check = checking(`${key} ${mode}`, () =>
-      misses.guard(key, () => checkUpstream(options, repository, tag, row, wantBytes)),
+      misses.guard(key, () => checkUpstream(options, repository, question, hasOld ? atOnce : paced)),
     )
     try {
       const unconfirmed = old('slow')
@@ -83,37 +87,58 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
   }
 
   return {
-    async fetch(repository, tag, signal) {
+    async fetch(repository, tag, paced, signal) {
       const { upstream } = repository
       if (!upstream) throw new RegistryError('MANIFEST_UNKNOWN', { detail: { tag } })
       const key = `${repository.repository}:${tag}`
-      const ask = () => misses.guard(key, () => fetchTag(options, { ...repository, upstream }, tag))
+      const ask = () => misses.guard(key, () => fetchTag(options, { ...repository, upstream }, tag, paced))
       return orAbandon(checking(`${key} get`, ask), signal)
     },
-    async resolve(repository, tag, wantBytes, signal) {
+    async resolve(repository, tag, wantBytes, paced, signal) {
       const row = await metadata.tags.find(repository.repository, tag)
       const { upstream } = repository
       if (row && (!upstream || freshnessOf(row, repository.freshness, now()).kind === 'fresh')) {
         return { row, source: 'hit', ...(upstream && { ageMs: now() - row.checkedAt }) }
       }
       if (!upstream) throw new RegistryError('MANIFEST_UNKNOWN', { detail: { tag } })
-      return resolveExpired({ ...repository, upstream }, tag, row, wantBytes, signal)
+      return resolveExpired({ ...repository, upstream }, tag, row, wantBytes, paced, signal)
     },
   }
 }
 
-/** Asks upstream: a HEAD, which is free on Docker Hub, and a GET only for a manifest that is not here. */
+/** Why an old answer is given at once, where the rules allow one. */
+function reasonNotToAsk(client: RegistryClient): 'down' | 'limited' | undefined {
+  if (client.isDown()) return 'down'
+  // Little is left, and even to ask whether a tag has moved would cost of it.
+  return client.isLimited() || (client.isSparing() && !client.countsOnlyGets()) ? 'limited' : undefined
+}
+
+/** What upstream is asked about a tag. */
+interface Question {
+  tag: Tag
+  /** What is known of it. */
+  row: TagRow | undefined
+  wantBytes: boolean
+  /** The rules allow what was known before to be answered instead. */
+  hasOld: boolean
+}
+
+/**
+ * Asks upstream: a HEAD, which is free on Docker Hub, and a GET only for a manifest that is not here. A tag that nothing
+ * is known of is fetched at once, unless that might cost what a HEAD shows to be here already.
+ */
 async function checkUpstream(
   options: TagResolverOptions,
   repository: MirroredRepository,
-  tag: Tag,
-  row: TagRow | undefined,
-  wantBytes: boolean,
+  question: Question,
+  paced: Paced,
 ): Promise<ResolvedTag> {
   const { metadata, onError } = options
+  const { tag, row, wantBytes } = question
+  const isHeadFirst = row !== undefined || !wantBytes || repository.upstream.client.countsOnlyGets()
   try {
-    if (!row && wantBytes) return await fetchTag(options, repository, tag)
-    return await headTag(options, repository, tag, row)
+    if (!isHeadFirst) return await fetchTag(options, repository, tag, paced)
+    return await headTag(options, repository, question, paced)
   } catch (error) {
     const withheld = error instanceof UpstreamError ? error.kind : undefined
     if (row && (withheld === 'absent' || withheld === 'refused')) {
@@ -126,9 +151,10 @@ async function checkUpstream(
 async function headTag(
   options: TagResolverOptions,
   repository: MirroredRepository,
-  tag: Tag,
-  row: TagRow | undefined,
+  question: Question,
+  paced: Paced,
 ): Promise<ResolvedTag> {
+  const { tag, row } = question
   const { metadata, local, lifetime, onError, now } = options
   const { client, repository: name } = repository.upstream
   const { digest, mediaType, size } = await paced(
@@ -141,7 +167,7 @@ async function headTag(
     digest && mediaType !== undefined && size !== undefined ? { digest, mediaType, size } : undefined
   // A tag that moved takes its manifest along, so that it can be answered from here when upstream is gone.
   const state = known ?? (row ? undefined : claimed)
-  if (!state) return fetchTag(options, repository, tag)
+  if (!state) return followTag(options, repository, question, digest, paced)
   const next: TagRow = {
     repository: repository.repository,
     tag,
@@ -154,10 +180,38 @@ async function headTag(
   return { row: next, stored, source: known ? 'revalidated' : 'miss', ageMs: 0 }
 }
 
+/** @param digest what the tag now stands for, as upstream claims */
+async function followTag(
+  options: TagResolverOptions,
+  repository: MirroredRepository,
+  { tag, hasOld }: Question,
+  digest: Digest | undefined,
+  paced: Paced,
+): Promise<ResolvedTag> {
+  const { fetchByDigest, metadata, now, onError } = options
+  if (hasOld && repository.upstream.client.isSparing()) {
+    throw new UpstreamError('limited', `${tag} has moved, and too few requests are left to follow it`)
+  }
+  if (!digest) return fetchTag(options, repository, tag, paced)
+  try {
+    const stored = await fetchByDigest(repository, digest, paced)
+    const { mediaType, size } = stored
+    const row: TagRow = { repository: repository.repository, tag, digest, mediaType, size, checkedAt: now() }
+    metadata.tags.put(row).catch(onError)
+    return { row, stored, source: 'fill', ageMs: 0 }
+  } catch (error) {
+    const isGone = error instanceof UpstreamError && (error.kind === 'absent' || error.kind === 'lying')
+    if (!isGone) throw error
+    // It has moved again, or the claim was none.
+    return fetchTag(options, repository, tag, paced)
+  }
+}
+
 async function fetchTag(
   options: TagResolverOptions,
   repository: MirroredRepository,
   tag: Tag,
+  paced: Paced,
 ): Promise<ResolvedTag> {
   const { keep, lifetime, now } = options
   const { client, repository: name } = repository.upstream

@@ -2,6 +2,7 @@ import { promisify } from 'node:util'
 import { brotliDecompress, unzip } from 'node:zlib'
 import type { Dispatcher } from 'undici'
 import { startDeadline } from '../flow/deadline.ts'
+import { errorCodeOf } from '../flow/error-code.ts'
 import { errorOfConnection, oneOf, WebPageError } from './failure.ts'
 import { UpstreamError } from './registry-client.ts'
 
@@ -22,6 +23,13 @@ export function drop({ body }: Answer): void {
 /** Ends the connection unless the body has ended. */
 export function cut({ body }: Answer): void {
   body.on('error', () => {}).destroy()
+}
+
+/** Calls `broken` when the body ends before its time by nobody's wish here. */
+export function onBreak({ body }: Answer, signal: AbortSignal, broken: () => void): void {
+  body.once('error', (error) => {
+    if (!signal.aborted && errorCodeOf(error) !== 'UND_ERR_ABORTED') broken()
+  })
 }
 
 export function contentTypeOf({ headers }: Answer): string | undefined {

@@ -1,3 +1,4 @@
+import { type Bandwidth, throttled } from '../flow/bandwidth.ts'
 import { startDeadline } from '../flow/deadline.ts'
 import type { Slots } from '../flow/slots.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -38,30 +39,35 @@ export async function headBlob(
   })
 }
 
-/**
- * @param slots at most so many bodies are open at once; one is held until the body ends or is destroyed.
- * @param waitMs how long a free one is waited for
- */
+export interface OpenLimits {
+  /** At most so many bodies are open at once; one is held until the body ends or is destroyed. */
+  slots: Slots
+  /** How long a free one is waited for. */
+  waitMs: number
+  /** What all of them together go by. */
+  bandwidth?: Bandwidth
+}
+
 export async function openBlob(
   ask: AskUpstream,
-  slots: Slots,
-  waitMs: number,
+  { slots, waitMs, bandwidth }: OpenLimits,
   repository: RepositoryName,
   digest: Digest,
   from: BlobOffset,
   signal: AbortSignal,
 ): Promise<BlobStream> {
+  const { urgent = () => true } = from
   const release = from.spare ? acquireNow(slots) : await acquireWithin(waitMs, slots, signal)
   const headers = rangeHeaders(from)
   try {
     const path = `blobs/${digest}`
     return await ask(
-      { kind: 'blob', method: 'GET', repository, path, headers, bulk: true },
+      { kind: 'blob', method: 'GET', repository, path, headers, bulk: true, urgent: urgent() },
       signal,
       (answer) => {
         const stream = streamOf(answer, from)
         stream.body.once('close', release)
-        return stream
+        return bandwidth ? { ...stream, body: throttled(stream.body, bandwidth, urgent) } : stream
       },
     )
   } catch (error) {

@@ -1,11 +1,14 @@
 import { lookup as resolveByDns } from 'node:dns'
 import type { LookupFunction } from 'node:net'
+import { createBandwidth } from '../flow/bandwidth.ts'
 import { createSlots } from '../flow/slots.ts'
+import { onBreak } from './answer.ts'
 import type { AskUpstream } from './ask.ts'
-import { headBlob, openBlob } from './blobs.ts'
+import { headBlob, type OpenLimits, openBlob } from './blobs.ts'
 import { type Ask, type Endpoint, exchange } from './exchange.ts'
 import { createFailover } from './failover.ts'
 import { createLatency } from './latency.ts'
+import { createLimits, type Limits } from './limits.ts'
 import { listReferrers, listTags } from './listings.ts'
 import { createLogin } from './login.ts'
 import { getManifest, headManifest } from './manifests.ts'
@@ -54,10 +57,16 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     return { base, login: createLogin(base, settings, tokens) }
   })
   // A clock that is set must not keep an upstream down.
-  const failover = createFailover(settings.name, endpoints, options.now ?? (() => performance.now()))
-  const slots = createSlots(settings.connections)
+  const time = options.now ?? (() => performance.now())
+  const failover = createFailover(settings.name, endpoints, time)
+  const limits = createLimits(settings, time, now)
   const latency = createLatency()
   const { headMs, idleMs } = settings.timeouts
+  const bodies: OpenLimits = {
+    slots: createSlots(settings.connections),
+    waitMs: headMs,
+    ...(settings.bandwidth !== undefined && { bandwidth: createBandwidth(settings.bandwidth) }),
+  }
 
   const ask: AskUpstream = async (what, signal, read) => {
     const startedAt = performance.now()
@@ -66,8 +75,12 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       observe?.({ registry: settings.name, kind, method, outcome, ms: performance.now() - startedAt })
     }
     try {
-      const value = await failover.run(headMs, signal, async (endpoint, budgetMs) =>
-        read(await exchange(transport, endpoint, what, budgetMs, now, signal)),
+      const value = await withinLimits(limits, what, (counted) =>
+        failover.run(headMs, signal, async (endpoint, budgetMs) => {
+          const answer = await exchange(transport, endpoint, counted, budgetMs, now, signal)
+          if (what.bulk) onBreak(answer, signal, () => failover.brokeOff(endpoint))
+          return read(answer)
+        }),
       )
       latency.add(performance.now() - startedAt)
       report('ok')
@@ -82,16 +95,34 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   return {
     settings,
     isDown: () => failover.isDown(),
-    isLimited: () => failover.isLimited(),
+    isLimited: limits.isLimited,
+    isSparing: limits.isSparing,
+    countsOnlyGets: limits.countsOnlyGets,
+    limits: limits.all,
     isAnswering: () => failover.isAnswering(),
     latencyMs: latency.least,
     headManifest: (repository, reference, signal) => headManifest(ask, repository, reference, signal),
     getManifest: (repository, reference, signal) => getManifest(ask, idleMs, repository, reference, signal),
     headBlob: (repository, digest, signal) => headBlob(ask, settings.type, repository, digest, signal),
-    openBlob: (repository, digest, from, signal) =>
-      openBlob(ask, slots, headMs, repository, digest, from, signal),
+    openBlob: (repository, digest, from, signal) => openBlob(ask, bodies, repository, digest, from, signal),
     listTags: (repository, page, signal) => listTags(ask, idleMs, repository, page, signal),
     listReferrers: (repository, digest, signal) => listReferrers(ask, idleMs, repository, digest, signal),
     close: () => transport.close(),
+  }
+}
+
+/** Does what `ask` wants if upstream allows it now, and remembers what it says of its limits. */
+async function withinLimits<Value>(
+  limits: Limits,
+  ask: Ask,
+  work: (ask: Ask) => Promise<Value>,
+): Promise<Value> {
+  const turn = limits.enter(ask)
+  try {
+    const value = await work({ ...ask, heard: turn.heard })
+    turn.end()
+    return value
+  } catch (error) {
+    throw turn.fail(error)
   }
 }

@@ -25,6 +25,10 @@ export interface Ask {
   headers?: Readonly<Record<string, string>>
   /** The answer is a blob. */
   bulk?: boolean
+  /** Somebody waits for it. Default true. */
+  urgent?: boolean
+  /** Takes the headers of the registry's own answer, whatever it is. */
+  heard?(headers: Answer['headers']): void
 }
 
 /**
@@ -43,6 +47,7 @@ export async function exchange(
   const { host } = endpoint.base
   try {
     const answer = await askWithLogin(transport, endpoint, ask, deadline.signal)
+    if (answer.url.origin === endpoint.base.origin) ask.heard?.(answer.headers)
     if (answer.status >= 200 && answer.status < 300) return answer
     drop(answer)
     throw errorOfAnswer(answer, endpoint, now())

@@ -2,24 +2,25 @@ import { abandoned, admits, type Breaker, closedBreaker, failed, started, weight
 import { FailedAnswerError, WebPageError } from './failure.ts'
 import { UpstreamError } from './registry-client.ts'
 
-const defaultCoolDownMs = 5_000
-const maxCoolDownMs = 60_000
+/** How long a url is asked last after it broke off within a body. */
+const avoidedMs = 30_000
 /** How long an answer says that the next one may be hoped for. */
 const recentMs = 1_000
 
 /** Several urls of one registry, the ones that do not answer left out for a while. */
 export interface Failover<Endpoint> {
   /**
-   * Tries the urls in order until one answers; any answer but `down` is the answer. Each url has its even share of
-   * `budgetMs`, and what those before it left over. Fails at once when no url may be asked.
+   * Tries the urls in order until one answers, those that lately broke off last; any answer but `down` is the answer.
+   * Each url has its even share of `budgetMs`, and what those before it left over. Fails at once when no url may be asked.
    */
   run<Value>(
     budgetMs: number,
     signal: AbortSignal,
     attempt: (endpoint: Endpoint, budgetMs: number) => Promise<Value>,
   ): Promise<Value>
+  /** It answered, and broke off within the body. */
+  brokeOff(endpoint: Endpoint): void
   isDown(): boolean
-  isLimited(): boolean
   isAnswering(): boolean
 }
 
@@ -28,8 +29,11 @@ export function createFailover<Endpoint>(
   endpoints: readonly Endpoint[],
   now: () => number,
 ): Failover<Endpoint> {
-  const guarded = endpoints.map((endpoint) => ({ endpoint, breaker: closedBreaker as Breaker }))
-  let coolUntil = 0
+  const guarded = endpoints.map((endpoint) => ({
+    endpoint,
+    breaker: closedBreaker as Breaker,
+    avoidedUntil: Number.NEGATIVE_INFINITY,
+  }))
   let answeredAt = Number.NEGATIVE_INFINITY
 
   async function guard<Value>(
@@ -46,26 +50,28 @@ export function createFailover<Endpoint>(
     } catch (error) {
       entry.breaker = signal.aborted ? abandoned(entry.breaker, now()) : after(entry.breaker, error, now())
       if (!signal.aborted) answeredAt = entry.breaker === closedBreaker ? now() : Number.NEGATIVE_INFINITY
-      if (error instanceof UpstreamError && error.kind === 'limited') coolDown(error)
       throw error
     }
   }
 
-  function coolDown({ retryAfterMs = defaultCoolDownMs }: UpstreamError): void {
-    coolUntil = Math.max(coolUntil, now() + Math.min(retryAfterMs, maxCoolDownMs))
+  /** Those that may be asked, in the order to try them. */
+  function worthAsking() {
+    const worth = guarded.filter(({ breaker }) => admits(breaker, now()))
+    const isAvoided = ({ avoidedUntil }: { avoidedUntil: number }) => Number(now() < avoidedUntil)
+    return worth.sort((one, other) => isAvoided(one) - isAvoided(other))
   }
 
   return {
-    isDown: () => now() < coolUntil || guarded.every(({ breaker }) => !admits(breaker, now())),
-    isLimited: () => now() < coolUntil,
+    brokeOff(endpoint) {
+      const entry = guarded.find((each) => each.endpoint === endpoint)
+      if (entry) entry.avoidedUntil = now() + avoidedMs
+    },
+    isDown: () => guarded.every(({ breaker }) => !admits(breaker, now())),
     isAnswering: () => now() - answeredAt < recentMs,
     async run(budgetMs, signal, attempt) {
       signal.throwIfAborted()
-      const waitMs = coolUntil - now()
-      if (waitMs > 0)
-        throw new UpstreamError('limited', `${name}: limits our requests`, { retryAfterMs: waitMs })
       let last: unknown = new UpstreamError('down', `${name}: did not answer a moment ago`)
-      const worth = guarded.filter(({ breaker }) => admits(breaker, now()))
+      const worth = worthAsking()
       const endsAt = performance.now() + budgetMs
       for (const [index, entry] of worth.entries()) {
         if (!admits(entry.breaker, now())) continue

@@ -9,6 +9,9 @@ export class WebPageError extends UpstreamError {}
 /** Upstream is there, and failed at this one thing: others may go well. */
 export class FailedAnswerError extends UpstreamError {}
 
+/** No token is given for now, so that nothing can be asked for that needs one. */
+export class TokenLimitError extends UpstreamError {}
+
 /** What a status that is no success means, said of `host`. */
 export function errorOfStatus(
   status: number,

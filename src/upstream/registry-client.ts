@@ -27,13 +27,17 @@ export interface RegistrySettings {
   clientCertificate?: { cert: string; key: string }
   /** No certificate check for the url's own origin. */
   insecure: boolean
-  /** Bytes a second. */
+  /** Bytes a second, of all its blobs together. */
   bandwidth?: number
+  /** What of its rate limit is kept back for what somebody waits for; absent: a tenth. */
+  budget?: { reserve: BudgetReserve }
   connections: number
   timeouts: { headMs: number; idleMs: number }
   /** How many ranges of one blob are fetched at a time; `auto`: as the line makes them worth while. */
   segments: number | 'auto'
 }
+
+export type BudgetReserve = { kind: 'requests'; requests: number } | { kind: 'fraction'; fraction: number }
 
 /** The environment's HTTP proxy, if any: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` mean everywhere. */
 export interface ProxySettings {
@@ -48,10 +52,16 @@ export interface ProxySettings {
  */
 export interface RegistryClient {
   readonly settings: RegistrySettings
-  /** Upstream is known not to answer: a request now would fail at once (breaker open, or cooling down after 429). */
+  /** Upstream is known not to answer: a request now would fail at once. */
   isDown(): boolean
-  /** It has said that we ask too much, and until when. */
+  /** It has said that we ask for manifests too much: a request for one now would fail at once. */
   isLimited(): boolean
+  /** So few manifests are left of what it allows that only those that somebody waits for should be asked for. */
+  isSparing(): boolean
+  /** It counts the manifests that it gives, and does not count HEADs. */
+  countsOnlyGets(): boolean
+  /** What it allows, by what is asked for, as far as it has said. */
+  limits(): UpstreamLimit[]
   /** Upstream has answered something within the last second, and nothing has failed since. */
   isAnswering(): boolean
   /** From a request to its answer, at best, as far as its latest answers tell. */
@@ -73,6 +83,17 @@ export interface RegistryClient {
   /** The bytes of upstream's referrers index, from the API or the fallback tag; an empty index where it has neither. */
   listReferrers(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<Uint8Array>
   close(): Promise<void>
+}
+
+export interface UpstreamLimit {
+  kind: 'manifest' | 'blob' | 'listing'
+  /** Requests within its window. */
+  limit?: number
+  remaining?: number
+  /** Until nothing remains, at the present rate; absent: it lasts until the window is over. */
+  lastsMs?: number
+  /** Nothing is asked before. */
+  limitedForMs?: number
 }
 
 export interface ManifestHead {
@@ -98,6 +119,8 @@ export interface BlobOffset {
   end?: number
   /** The strong validator of an earlier answer, sent as `If-Range` with a range. */
   etag?: string
+  /** Whether somebody waits for the bytes, asked again while they flow; absent: yes. */
+  urgent?: () => boolean
   /** One connection more for what another one brings already: fails at once, as `limited`, when none is free. */
   spare?: boolean
 }

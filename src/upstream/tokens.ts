@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { startDeadline } from '../flow/deadline.ts'
 import { createSingleFlight } from '../flow/single-flight.ts'
 import { type Answer, drop, readWhole } from './answer.ts'
-import { errorOfStatus } from './failure.ts'
+import { errorOfStatus, TokenLimitError } from './failure.ts'
 import { isRedirect } from './redirects.ts'
 import { type RegistrySettings, UpstreamError } from './registry-client.ts'
 import type { Transport } from './transport.ts'
@@ -130,7 +130,8 @@ function errorOfTokenStatus({ status, headers, url }: Answer, now: number): Upst
   if (isRedirect(status))
     return new UpstreamError('lying', `${url.host}: redirect refused, token services may not redirect`)
   const error = errorOfStatus(status, headers, url.host, now)
-  if (error.kind === 'limited' || error.kind === 'down') return error
+  if (error.kind === 'limited') return new TokenLimitError('limited', error.message, error)
+  if (error.kind === 'down') return error
   return new UpstreamError('refused', `${url.host}: gave no token (${status})`)
 }
 

@@ -12,6 +12,7 @@ import { createGate, type UpstreamAuth } from './upstream/auth.ts'
 import { runUpstream } from './upstream/cli.ts'
 import { deliver, deliverFaulty } from './upstream/deliver.ts'
 import { createFaults, type Fault, type FaultOptions } from './upstream/faults.ts'
+import { createRateLimit, type RateLimit } from './upstream/rate-limit.ts'
 import { jsonReply, type Reply, type ReplyRules, replyTo } from './upstream/replies.ts'
 import { createRepositories } from './upstream/repositories.ts'
 import { createRequestLog, matches, type RequestFilter, type SeenRequest } from './upstream/requests.ts'
@@ -19,6 +20,7 @@ import { statsOf } from './upstream/stats.ts'
 
 export type { UpstreamAuth } from './upstream/auth.ts'
 export type { Fault, FaultEffects, FaultOptions } from './upstream/faults.ts'
+export type { RateLimit } from './upstream/rate-limit.ts'
 export type { RequestFilter, SeenRequest } from './upstream/requests.ts'
 
 export interface UpstreamOptions {
@@ -33,6 +35,7 @@ export interface UpstreamOptions {
   line?: Line
   /** Default true; false: 404 for the referrers API. */
   referrers?: boolean
+  rateLimit?: RateLimit
 }
 
 /** A registry to read from, on a real socket, that counts what it gives and breaks as told. */
@@ -71,6 +74,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const log = createRequestLog()
   const faults = createFaults()
   const secured = tlsOf(options.tls, address)
+  const limited = options.rateLimit && createRateLimit(options.rateLimit)
   const gate = options.auth && createGate(options.auth, () => `${url}/token`)
   const listener = createListener(secured, (incoming, response) => void answer(incoming, response))
   const port = await listener.listen(address, options.port ?? 0)
@@ -79,7 +83,8 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
 
   function replyOf(request: SeenRequest, body: string, contentOf: ReplyRules['contentOf']): Reply {
     if (request.kind === 'token' && gate) return gate.issue(request, body)
-    return gate?.refuse(request) ?? replyTo(request, repositories, { referrers, contentOf })
+    const answering = () => gate?.refuse(request) ?? replyTo(request, repositories, { referrers, contentOf })
+    return limited ? limited(request, answering) : answering()
   }
 
   async function answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {

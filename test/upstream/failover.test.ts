@@ -1,8 +1,12 @@
+import type { ServerResponse } from 'node:http'
+import { buffer } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { openMs } from '../../src/upstream/breaker.ts'
 import type { UpstreamCall } from '../../src/upstream/client.ts'
 import { UpstreamError } from '../../src/upstream/registry-client.ts'
 import {
+  blob,
+  blobDigest,
   closedPort,
   failureOf,
   type Handler,
@@ -53,6 +57,50 @@ describe('several urls', () => {
     await failureOf(client.getManifest(repository, tag, never()))
 
     expect(second.requests).toHaveLength(0)
+  })
+
+  test.each<[string, (response: ServerResponse) => void]>([
+    ['reset', (response) => response.socket?.resetAndDestroy()],
+    ['truncated', (response) => response.socket?.end()],
+    ['silent', () => {}],
+  ])('give way to the next for a while when a body of the first is %s', async (_, breakOff) => {
+    let clock = 0
+    await using first = await startServer((_, response) => {
+      response.writeHead(200, { 'content-length': blob.length }).write(blob.subarray(0, 4))
+      response.socket?.write('', () => breakOff(response))
+    })
+    await using second = await startServer((_, response) => void response.end(blob))
+    await using client = startClient(
+      settingsFor([first.url, second.url], { timeouts: { headMs: 5_000, idleMs: 300 } }),
+      { now: () => clock },
+    )
+    const open = () => client.openBlob(repository, blobDigest, { offset: 0 }, never())
+
+    await failureOf(buffer((await open()).body))
+    expect(await buffer((await open()).body)).toEqual(blob)
+    clock += 60_000
+    await failureOf(buffer((await open()).body))
+
+    expect([first.requests.length, second.requests.length]).toEqual([2, 1])
+  })
+
+  test('do not give way when a body is left unread, or its caller is gone', async () => {
+    await using first = await startServer((_, response) => {
+      response.writeHead(200, { 'content-length': blob.length }).write(blob.subarray(0, 4))
+    })
+    await using second = await startServer((_, response) => void response.end(blob))
+    await using client = startClient(settingsFor([first.url, second.url]))
+    const open = (signal: AbortSignal) => client.openBlob(repository, blobDigest, { offset: 0 }, signal)
+
+    const caller = new AbortController()
+    const left = await open(caller.signal)
+    caller.abort(new Error('gone'))
+    await failureOf(buffer(left.body))
+    const unread = (await open(never())).body.on('error', () => {})
+    await new Promise((resolve) => unread.once('close', resolve).destroy())
+    ;(await open(never())).body.on('error', () => {}).destroy()
+
+    expect([first.requests.length, second.requests.length]).toEqual([3, 0])
   })
 
   test('are down only when each of them is', async () => {
@@ -177,8 +225,8 @@ describe('429', () => {
   test.each<[string | undefined, number]>([
     [undefined, 5_000],
     ['7', 7_000],
-    ['21600', 60_000],
-  ])('with Retry-After %j holds all requests back for %i ms', async (header, coolDownMs) => {
+    ['21600', 3_600_000],
+  ])('with Retry-After %j holds requests back for %i ms', async (header, coolDownMs) => {
     let clock = Date.now()
     await using upstream = await startServer((_, response) => {
       if (header) response.setHeader('retry-after', header)
@@ -191,11 +239,11 @@ describe('429', () => {
     const held = await failureOf(client.headManifest(repository, tag, never()))
 
     expect(held).toMatchObject({ kind: 'limited', retryAfterMs: coolDownMs - 1_000 })
-    expect(client.isDown()).toBe(true)
+    expect([client.isLimited(), client.isDown()]).toEqual([true, false])
     expect(upstream.requests).toHaveLength(1)
 
     clock += coolDownMs
-    expect(client.isDown()).toBe(false)
+    expect(client.isLimited()).toBe(false)
     await failureOf(client.headManifest(repository, tag, never()))
     expect(upstream.requests).toHaveLength(2)
   })

@@ -1,0 +1,86 @@
+import { Readable } from 'node:stream'
+import { orAbandon } from './abandon.ts'
+
+/** So many bytes a second for all who take of it. */
+export interface Bandwidth {
+  /**
+   * Resolves when `count` bytes may pass. Who is urgent at that moment goes before who is not, then who came first: of
+   * several streams that each take one chunk at a time, all get the same.
+   */
+  take(count: number, urgent: () => boolean, signal: AbortSignal): Promise<void>
+}
+
+/** A timer may be late by so much without a loss for the rate. */
+const catchUpMs = 50
+
+export function createBandwidth(bytesPerSecond: number, now = () => performance.now()): Bandwidth {
+  const waiting = new Set<Waiter>()
+  /** When what has passed so far is worked off. */
+  let freeAt = Number.NEGATIVE_INFINITY
+  let timer: NodeJS.Timeout | undefined
+
+  function serve(): void {
+    clearTimeout(timer)
+    timer = undefined
+    while (waiting.size > 0 && now() >= freeAt) {
+      const next = firstOf(waiting)
+      waiting.delete(next)
+      freeAt = Math.max(freeAt, now() - catchUpMs) + (next.count / bytesPerSecond) * 1000
+      next.pass()
+    }
+    if (waiting.size > 0) timer = setTimeout(serve, freeAt - now())
+  }
+
+  return {
+    async take(count, urgent, signal) {
+      signal.throwIfAborted()
+      const passed = Promise.withResolvers<void>()
+      const waiter: Waiter = { count, urgent, pass: passed.resolve }
+      waiting.add(waiter)
+      if (!timer) serve()
+      try {
+        await orAbandon(passed.promise, signal)
+      } finally {
+        waiting.delete(waiter)
+        if (waiting.size === 0) clearTimeout(timer)
+        if (waiting.size === 0) timer = undefined
+      }
+    },
+  }
+}
+
+interface Waiter {
+  count: number
+  urgent(): boolean
+  pass(): void
+}
+
+function firstOf(waiting: ReadonlySet<Waiter>): Waiter {
+  const all = [...waiting]
+  return (all.find((each) => each.urgent()) ?? all[0]) as Waiter
+}
+
+/** `body` no faster than its share. It is not read while it waits, and destroyed along with the stream that is returned. */
+export function throttled(body: Readable, bandwidth: Bandwidth, urgent: () => boolean): Readable {
+  const gone = new AbortController()
+  const chunks: AsyncIterator<Buffer> = body[Symbol.asyncIterator]()
+  const stream = new Readable({
+    // One chunk at a time: a stream that reads ahead would take more than its share of the socket.
+    highWaterMark: 1,
+    async read() {
+      try {
+        const { done, value } = await chunks.next()
+        if (!done) await bandwidth.take(value.length, urgent, gone.signal)
+        stream.push(done ? null : value)
+      } catch (error) {
+        stream.destroy(error instanceof Error ? error : new Error('the body broke', { cause: error }))
+      }
+    },
+    destroy(error, done) {
+      gone.abort()
+      body.destroy()
+      done(error)
+    },
+  })
+  return stream
+}
