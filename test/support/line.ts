@@ -31,3 +31,54 @@ export function line({ bytesPerSecond = Number.POSITIVE_INFINITY, latencyMs = 0 
     },
   }
 }
+
+/** A line that lets so many bytes through and then none. */
+export interface Sluice extends Line {
+  /** Lets only so many more through. */
+  close(bytes: number): void
+  open(): void
+  /** Resolves as soon as somebody waits for bytes that may not pass. */
+  dry(): Promise<void>
+}
+
+const sluiceChunkBytes = 64 * 1024
+
+/** @param left how many bytes may pass before it is dry; those of a chunk pass together or not at all. */
+export function sluice(left = Number.POSITIVE_INFINITY): Sluice {
+  const waiting = new Set<{ bytes: number; resolve: () => void }>()
+  let onDry = Promise.withResolvers<void>()
+
+  function flow(): void {
+    for (const each of waiting) {
+      if (each.bytes > left) {
+        onDry.resolve()
+        return
+      }
+      left -= each.bytes
+      waiting.delete(each)
+      each.resolve()
+    }
+  }
+  return {
+    latencyMs: 0,
+    chunkBytes: sluiceChunkBytes,
+    close(bytes) {
+      left = bytes
+      onDry = Promise.withResolvers()
+      flow()
+    },
+    open() {
+      left = Number.POSITIVE_INFINITY
+      flow()
+    },
+    dry: () => onDry.promise,
+    carry(bytes, signal) {
+      return new Promise((resolve, reject) => {
+        const turn = { bytes, resolve }
+        signal.addEventListener('abort', () => waiting.delete(turn) && reject(signal.reason), { once: true })
+        waiting.add(turn)
+        flow()
+      })
+    },
+  }
+}

@@ -61,6 +61,8 @@ export interface Upstream extends AsyncDisposable {
   seen(filter: RequestFilter, times?: number): Promise<void>
   /** Body bytes handed to sockets for blobs, or for one, since the last {@link clear}. */
   blobBytes(digest?: string): number
+  /** GETs of blobs that are being answered, and the most there were at once since the last {@link clear}. */
+  readonly bodies: { readonly now: number; readonly most: number }
   /** Forgets requests and counters; content and faults stay. */
   clear(): void
   /** Cuts every connection; new ones are refused until {@link restart}, on the same port. */
@@ -72,6 +74,7 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   const { host: address = '127.0.0.1', referrers = true } = options
   const repositories = createRepositories()
   const log = createRequestLog()
+  const bodies = { now: 0, most: 0 }
   const faults = createFaults()
   const secured = tlsOf(options.tls, address)
   const limited = options.rateLimit && createRateLimit(options.rateLimit)
@@ -90,6 +93,8 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   async function answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     if (incoming.url === '/_stats') return deliverStats(response)
     const request = log.note(incoming)
+    const isBody = request.kind === 'blob' && request.method === 'GET'
+    if (isBody) bodies.most = Math.max(bodies.most, ++bodies.now)
     const gone = new AbortController()
     response.once('close', () => gone.abort())
     try {
@@ -106,6 +111,8 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       }
     } catch (error) {
       if (!gone.signal.aborted) response.destroy(error instanceof Error ? error : undefined)
+    } finally {
+      if (isBody) bodies.now--
     }
   }
 
@@ -140,7 +147,11 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
       )
       return blobs.reduce((total, { bodyBytes }) => total + bodyBytes, 0)
     },
-    clear: () => void log.all.splice(0),
+    bodies,
+    clear() {
+      log.all.length = 0
+      bodies.most = bodies.now
+    },
     stop: listener.stop,
     restart: async () => void (await listener.listen(address, port)),
     [Symbol.asyncDispose]: listener.stop,

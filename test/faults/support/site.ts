@@ -14,6 +14,8 @@ export interface SiteOptions {
   upstream?: UpstreamOptions
   policy?: MirrorOverrides
   env?: Readonly<Record<string, string>>
+  /** The edge's data directory; default one of its own. */
+  data?: string
 }
 
 /** An upstream and a real edge that mirrors it as docker.io. */
@@ -32,7 +34,8 @@ export async function startSite(options: SiteOptions = {}): Promise<FaultSite> {
   await using owned = new AsyncDisposableStack()
   const upstream = owned.use(await startUpstream(options.upstream))
   const policies = mirrorPolicies(upstream, options.policy)
-  const edge = owned.use(await startEdge({ policies, env: options.env ?? {} }))
+  const { env = {}, data } = options
+  const edge = owned.use(await startEdge({ policies, env, ...(data !== undefined && { data }) }))
   const ask = (path: string, fetchOptions?: FetchOptions) =>
     fetchBlob(`${edge.url}/v2/${repository}/${path}`, { keep: true, ...fetchOptions })
   const site = {

@@ -20,6 +20,12 @@ export async function storedDigests(data: string): Promise<string[]> {
   return digests
 }
 
+/** Where a data directory holds the bytes of a digest. */
+export function pathOf(data: string, digest: string): string {
+  const [algorithm = '', hex = ''] = digest.split(':')
+  return join(data, 'blobs', algorithm, hex.slice(0, 2), hex)
+}
+
 /** Names of the files of downloads that are under way or were left. */
 export async function partsIn(data: string): Promise<string[]> {
   return (await filesUnder(join(data, 'fills'))).map((file) => basename(file))
