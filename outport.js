@@ -7,6 +7,9 @@ if (major < 24) {
   )
   process.exit(1)
 }
+// Files and names share libuv's threads, and names get half of them: with the usual 4, two names that nobody answers for
+// hold up all others. Read when the first of them is needed, which nothing above has done.
+process.env.UV_THREADPOOL_SIZE ??= '16'
 const { enableCompileCache } = await import('node:module')
 const { fileURLToPath } = await import('node:url')
 // Beside the program and not in a temporary folder, where others could put code. Worker threads find it by the variable.

@@ -45,8 +45,8 @@ export interface Download {
 
 /** Each far range that a reader asks for is a connection more, up to these. */
 const mostConnections = 8
-/** A reader that is reached within this gets no connection of its own: that takes a while, too. */
-const soonMs = 250
+/** A reader that is reached within this gets no connection of its own: what the other one has in flight would be lost. */
+const soonMs = 1000
 /** About what is in flight, and lost, when the connection that was to bring those bytes is cut. */
 const soonBytesAtLeast = 4 * 1024 * 1024
 
@@ -66,6 +66,7 @@ export function createDownload(options: DownloadOptions): Download {
   /** As far as is known, upstream answers ranges as they are asked for. */
   let ranges = true
   let most = mostConnections
+  let speedKnown = false
   let etag: string | undefined
   let pauseMs = 0
   let failure: { error: unknown } | undefined
@@ -107,10 +108,11 @@ export function createDownload(options: DownloadOptions): Download {
     for (const claim of claims) if (claim.start < start && start < claim.end) claim.end = start
     const { onLanded } = options
     const onArrived = (count: number) => {
-      const isNews = rate.current() === undefined
       rate.arrived(count)
-      if (isNews && rate.current() !== undefined) wake()
       options.onArrived(count)
+      if (speedKnown || rate.current() === undefined) return
+      speedKnown = true
+      wake()
     }
     const claim: Claim = { start, position: start, end, isPart: false, onArrived, onLanded }
     claims.add(claim)

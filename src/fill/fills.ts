@@ -72,8 +72,6 @@ const mostOfClient = 512
 const mostInAll = 4096
 /** How long a client waits for a place among the fills; its own deadline for a head is longer. */
 const placeMs = 10_000
-/** Readers that are served from upstream while the disk is full. */
-const mostOverflowing = 32
 
 export function createFills(options: FillsOptions): Fills {
   const { metrics } = options
@@ -82,12 +80,13 @@ export function createFills(options: FillsOptions): Fills {
   const shared: Shared = {
     options,
     admission: createAdmission(options.limits),
-    slots: createSlots(mostOverflowing),
+    slots: createSlots(options.limits.all),
     signal: stop.signal,
   }
-  let trouble: string | undefined
+  let trouble: Trouble | undefined
 
   function refuseTooMany(client: string): void {
+    if (trouble?.kind === 'full' && shared.slots.free === 0) throw trouble.error
     let ofClient = 0
     for (const fill of running.values()) if (fill.client === client) ofClient += 1
     if (ofClient < mostOfClient && running.size < mostInAll) return
@@ -114,7 +113,7 @@ export function createFills(options: FillsOptions): Fills {
       forget()
       metrics.fillFailures.inc()
       if (isDiskFull(error)) metrics.fillsSkippedDisk.inc()
-      if (isDiskFull(error) || isDiskBroken(error)) trouble = `the disk keeps no blobs: ${String(error)}`
+      trouble = troubleOf(error) ?? trouble
       if (isLie(error)) metrics.upstreamLies.inc({ registry: request.registry })
       if (!stop.signal.aborted) options.onError(error, request.digest)
     })
@@ -124,12 +123,22 @@ export function createFills(options: FillsOptions): Fills {
     find: (digest) => running.get(`${algorithmOf(digest)}-${hexOf(digest)}`),
     start,
     limit: shared.admission.limit,
-    trouble: () => trouble,
+    trouble: () => trouble && `the disk keeps no blobs: ${String(trouble.error)}`,
     async [Symbol.asyncDispose]() {
       stop.abort(new Error('the node is stopping'))
       await Promise.allSettled([...running.values()].map((fill) => fill.done))
     },
   }
+}
+
+interface Trouble {
+  kind: 'full' | 'broken'
+  error: unknown
+}
+
+function troubleOf(error: unknown): Trouble | undefined {
+  if (isDiskFull(error)) return { kind: 'full', error }
+  return isDiskBroken(error) ? { kind: 'broken', error } : undefined
 }
 
 interface Shared {

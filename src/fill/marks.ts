@@ -45,8 +45,7 @@ async function openForWriting(file: string): Promise<FileHandle> {
 }
 
 /**
- * What of `part` can be believed: of each extent as much as hashes to one of its marks. The file of marks is cut back to
- * that. The end of a blob, of `statedSize` or as far as it goes, is never believed: upstream is asked once more for it.
+ * What of `part` can be believed: of each extent as much as hashes to one of its marks. Both files are cut back to that. The end of a blob, of `statedSize` or as far as it goes, is never believed: upstream is asked once more for it.
  * @param update is shown the believed bytes; the buffer is used again when it returns
  */
 export async function recover(
@@ -60,6 +59,7 @@ export async function recover(
   const end = (statedSize ?? (await part.stat()).size) - 1
   const buffer = Buffer.allocUnsafe(lines.length > 0 ? extentBytes : 0)
   const believed: string[] = []
+  let last = 0
   for (let first = 0; first < lines.length; first += marksPerExtent) {
     const start = (first / marksPerExtent) * extentBytes
     const ofExtent = lines.slice(first, first + marksPerExtent)
@@ -69,7 +69,9 @@ export async function recover(
     for (let index = 0; index < count; index += 1) believed[first + index] = ofExtent[index] ?? ''
     update(start, buffer.subarray(0, count * markBytes))
     coverage.add({ start, end: start + count * markBytes })
+    if (count > 0) last = start + count * markBytes
   }
+  await part.truncate(last)
   await writeFile(marksFile, fileOf(believed), { mode: 0o600 })
   return coverage
 }

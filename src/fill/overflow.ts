@@ -51,7 +51,7 @@ function createReader(options: OverflowOptions): OverflowReader {
   /** Divides new bytes, which begin at `from`, into what may go and what has to wait for the proof. */
   function take(from: number, bytes: Buffer): void {
     const free = Math.max(0, Math.min(bytes.length, size - heldBackBytes - from))
-    current = { start: from, bytes: bytes.subarray(0, free) }
+    if (free > 0) current = { start: from, bytes: bytes.subarray(0, free) }
     heldBack = Buffer.concat([heldBack, bytes.subarray(free)])
   }
   function prove(): void {

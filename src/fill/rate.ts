@@ -1,6 +1,6 @@
 /** The first bytes say more of round trips than of the line. On a slow one, time tells enough. */
-const tellingBytes = 512 * 1024
-const tellingMs = 250
+const tellingBytes = 1024 * 1024
+const tellingMs = 120
 
 /** How fast one of several connections is, on the average of all that have been open. */
 export interface ConnectionRate {

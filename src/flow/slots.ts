@@ -1,5 +1,6 @@
 /** At most so many holders at once; the others wait in order. */
 export interface Slots {
+  readonly free: number
   /** @returns the function that gives the slot back; calling it again does nothing. */
   acquire(signal: AbortSignal): Promise<() => void>
   /** One that is free now, and that nobody waits for. */
@@ -27,6 +28,9 @@ export function createSlots(limit: number): Slots {
   }
 
   return {
+    get free() {
+      return limit - held
+    },
     tryAcquire: () => (held < limit ? take() : undefined),
     acquire(signal) {
       if (signal.aborted) return Promise.reject(signal.reason)

@@ -17,13 +17,18 @@ export interface HttpAppOptions {
   pages: Readonly<Record<string, Handler<HttpEnv>>>
 }
 
+const stopping = { message: 'this node is stopping', headers: { 'retry-after': '1' } }
+
 /** What all doors of a site have in common: observation, errors, pages. */
 export function createHttpApp({ log, metrics, registry, pages }: HttpAppOptions): HttpApp {
   const app = new Hono<HttpEnv>()
   app.use(observe(log, metrics))
   app.all('*', (c, next) => {
     const path = rawPathOf(c)
-    if (path === '/v2' || path.startsWith('/v2/')) return registry(c, next)
+    if (path === '/v2' || path.startsWith('/v2/')) {
+      if (c.env.late) throw new RegistryError('UNAVAILABLE', stopping)
+      return registry(c, next)
+    }
     const page = Object.hasOwn(pages, path) ? pages[path] : undefined
     if (!page) throw new RegistryError('NOT_FOUND')
     if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw new RegistryError('UNSUPPORTED')

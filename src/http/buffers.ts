@@ -24,10 +24,12 @@ interface Waiter {
   resolve(lent: LentBuffer): void
 }
 
-/**
- * @param maxBytes of all that are lent. Neither one holder nor all the large ones, which clients may stall with, get more
- *   than half of it.
- */
+/** A whole office may be one holder, behind a proxy or a router: with all its clients stalled another one gets through. */
+const holderShare = 0.75
+/** Clients stall with large ones, too, which must then leave room for the small ones of those who do not. */
+const largeShare = 0.25
+
+/** @param maxBytes of all that are lent; no holder gets all of it, and large ones are lent only while there is plenty. */
 export function createBufferPool(maxBytes: number): BufferPool {
   const free: Record<BufferSize, Buffer[]> = { small: [], large: [] }
   const held = new Map<string, number>()
@@ -37,8 +39,8 @@ export function createBufferPool(maxBytes: number): BufferPool {
   function fits(size: BufferSize, holder: string): boolean {
     const bytes = bytesOf[size]
     const ofHolder = held.get(holder) ?? 0
-    const limit = size === 'small' ? maxBytes : maxBytes / 2
-    const isFair = ofHolder === 0 || ofHolder + bytes <= maxBytes / 2
+    const limit = size === 'small' ? maxBytes : maxBytes * largeShare
+    const isFair = ofHolder === 0 || ofHolder + bytes <= maxBytes * holderShare
     return lentBytes === 0 || (isFair && lentBytes + bytes <= limit)
   }
 

@@ -5,7 +5,11 @@ import type { Context } from 'hono'
 export type Face = 'registry' | 'mirror' | 'metrics'
 
 export interface HttpEnv {
-  Bindings: HttpBindings & { face: Face }
+  Bindings: HttpBindings & {
+    face: Face
+    /** The node is stopping, and whoever asks has had no answer over this connection before. */
+    late: boolean
+  }
   Variables: {
     requestId: string
     /** What was asked for, for metrics and the access log: manifest, blob, tags … */

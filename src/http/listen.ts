@@ -6,12 +6,13 @@ import {
 } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, type Http2Bindings, type HttpBindings } from '@hono/node-server'
 import { RegistryError } from '../oci/error.ts'
 import type { HttpApp } from './app.ts'
 import type { Certificates } from './certificates.ts'
 import type { Face } from './context.ts'
 import { errorResponse, registryErrorOf } from './errors.ts'
+import { createTraffic, type Traffic } from './traffic.ts'
 
 /** Where to listen, and what is served there. */
 export interface Door {
@@ -27,6 +28,11 @@ export interface OpenDoor {
   readonly face: Face
   /** With the port that was given when 0 was asked for. */
   readonly url: string
+  /**
+   * From now on every answer is the last one of its connection, and what comes over another one is
+   * {@link HttpEnv.Bindings.late}. Settles when no answer is under way, or when `signal` ends.
+   */
+  drain(signal: AbortSignal): Promise<void>
   /** Takes no more connections, lets answers under way finish, and cuts them when `signal` ends. */
   close(signal: AbortSignal): Promise<void>
 }
@@ -53,13 +59,16 @@ export async function openDoors(
   }
 }
 
+/** The doors stay open until all of them are through: who looks at a node that is stopping is told so. */
 export async function closeDoors(doors: readonly OpenDoor[], signal: AbortSignal): Promise<void> {
+  await Promise.all(doors.map((door) => door.drain(signal)))
   await Promise.all(doors.map((door) => door.close(signal)))
 }
 
 async function openDoor(options: Door, certificates: Certificates | undefined): Promise<OpenDoor> {
   const { scheme, host, port, face } = options
-  const server = serverFor(options, certificates)
+  const traffic = createTraffic()
+  const server = serverFor(options, traffic, certificates)
   server.on('clientError', answerClientError)
   await new Promise<void>((resolve, reject) => {
     const fail = (cause: Error) =>
@@ -74,20 +83,25 @@ async function openDoor(options: Door, certificates: Certificates | undefined): 
   return {
     face,
     url: nameOf({ scheme, host: host ?? 'localhost', port: given }),
-    close: (signal) => drain(server, signal),
+    drain: traffic.drain,
+    close: (signal) => close(server, signal),
   }
 }
 
-function serverFor({ scheme, ...options }: Door, certificates: Certificates | undefined): HttpServer {
+function serverFor(
+  { scheme, ...options }: Door,
+  traffic: Traffic,
+  certificates: Certificates | undefined,
+): HttpServer {
   const settings = { headersTimeout: headersTimeoutMs, requestTimeout: 0, keepAliveTimeout: keepAliveMs }
-  const listener = listenerFor(options)
+  const listener = listenerFor(options, traffic)
   if (scheme === 'http' || !certificates) return createHttpServer(settings, listener)
   const server = createHttpsServer({ ...settings, ...certificates.options() }, listener)
   const forget = certificates.onReload((next) => server.setSecureContext(next))
   return server.once('close', forget)
 }
 
-async function drain(server: HttpServer, signal: AbortSignal): Promise<void> {
+async function close(server: HttpServer, signal: AbortSignal): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   // A connection that was busy at first is idle once its answer is through.
   const idle = setInterval(() => server.closeIdleConnections(), 50)
@@ -102,8 +116,10 @@ async function drain(server: HttpServer, signal: AbortSignal): Promise<void> {
 /** The answer that a connection is at. */
 const answers = new WeakMap<Socket, ServerResponse>()
 
-function listenerFor({ app, face }: Pick<Door, 'app' | 'face'>): RequestListener {
-  const listener = getRequestListener((request, env) => app.fetch(request, { ...env, face }), {
+function listenerFor({ app, face }: Pick<Door, 'app' | 'face'>, traffic: Traffic): RequestListener {
+  const fetch = (request: Request, env: HttpBindings | Http2Bindings) =>
+    app.fetch(request, { ...env, face, late: traffic.isLate(env.incoming.socket) })
+  const listener = getRequestListener(fetch, {
     overrideGlobalObjects: false,
     // HTTP/1.0 has no Host; node answers HTTP/1.1 without one itself.
     hostname: 'localhost',
@@ -111,6 +127,7 @@ function listenerFor({ app, face }: Pick<Door, 'app' | 'face'>): RequestListener
   })
   const start: RequestListener = (incoming, outgoing) => {
     answers.set(incoming.socket, outgoing)
+    traffic.note(incoming.socket, outgoing)
     listener(incoming, outgoing)
   }
   return (incoming, outgoing) => {

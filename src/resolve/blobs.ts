@@ -187,7 +187,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     async resolve(repository, digest, address, signal) {
       try {
         const found = await local.blob(repository.repository, digest)
-        if (found) return answerOf('hit', found)
+        if (found) return explained(answerOf('hit', found))
         const { upstream } = repository
         if (!upstream) throw new RegistryError('BLOB_UNKNOWN', { detail: { digest } })
         return explained(await fromUpstream({ ...repository, upstream }, digest, address, signal))

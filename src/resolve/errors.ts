@@ -10,7 +10,8 @@ export function answerFor(
   error: unknown,
   absent: Extract<ErrorCode, 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN'>,
 ): unknown {
-  if (isDiskTrouble(error)) return unavailable('this site has no room for it', undefined, error)
+  const trouble = diskTroubleOf(error)
+  if (trouble !== undefined) return unavailable(trouble, undefined, error)
   if (!(error instanceof UpstreamError)) return error
   switch (error.kind) {
     case 'absent':
@@ -32,6 +33,30 @@ export function unavailable(message: string, retryAfterMs = 0, cause?: unknown):
   return new RegistryError('UNAVAILABLE', { message, cause, headers: { 'retry-after': String(seconds) } })
 }
 
-function isDiskTrouble(error: unknown): boolean {
-  return ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'].includes(errorCodeOf(error) ?? '')
+const full: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'SQLITE_FULL'])
+/** A folder that has gone or is not ours any more is no answer about a blob: the blob's own absence never throws. */
+const broken: ReadonlySet<string> = new Set([
+  ...[
+    'EROFS',
+    'EIO',
+    'ENOENT',
+    'ENOTDIR',
+    'EACCES',
+    'EPERM',
+    'ENXIO',
+    'ENODEV',
+    'ESTALE',
+    'ENOTCONN',
+    'EUCLEAN',
+  ],
+  ...['EMFILE', 'ENFILE'],
+])
+
+/** What is the matter with what this site keeps its content on, for the client. */
+function diskTroubleOf(error: unknown): string | undefined {
+  const code = errorCodeOf(error) ?? ''
+  if (full.has(code)) return 'this site has no room for it'
+  return broken.has(code) || /^SQLITE_(CANTOPEN|IOERR|READONLY)/.test(code)
+    ? 'this site cannot use its disk'
+    : undefined
 }

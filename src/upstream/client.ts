@@ -1,4 +1,3 @@
-import { lookup as resolveByDns } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { createBandwidth } from '../flow/bandwidth.ts'
 import { createSlots } from '../flow/slots.ts'
@@ -11,6 +10,7 @@ import { createLatency } from './latency.ts'
 import { createLimits, type Limits } from './limits.ts'
 import { listReferrers, listTags } from './listings.ts'
 import { createLogin } from './login.ts'
+import { createLookup } from './lookup.ts'
 import { getManifest, headManifest } from './manifests.ts'
 import {
   type ProxySettings,
@@ -29,6 +29,7 @@ export interface RegistryClientOptions {
   /** This site's name in `Via`, by which a loop is noticed. */
   via?: () => string
   proxy?: ProxySettings
+  /** Default the system's. */
   lookup?: LookupFunction
   /** Milliseconds since 1970. */
   now?: () => number
@@ -48,7 +49,7 @@ export interface UpstreamCall {
 /** @throws TypeError when a url, `ca` or `clientCertificate` cannot be read. */
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const { settings, version, via, proxy = {}, now = Date.now, observe } = options
-  const lookup = options.lookup ?? (resolveByDns as LookupFunction)
+  const lookup = createLookup(options.lookup)
   const userAgent = `outport/${version}`
   const transport = createTransport({ settings, proxy, lookup, userAgent, ...(via !== undefined && { via }) })
   const tokens = createTokens(transport, settings, now)

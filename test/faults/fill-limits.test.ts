@@ -58,10 +58,11 @@ describe('upstream never sends more blobs at once than', () => {
     await expectAllKept(site, digests)
   })
 
-  test('all allows, with far ranges and several at a time of one blob', async () => {
+  test('there are connections, with far ranges and several at a time of one blob', async () => {
     const upstream = { line: line({ bytesPerSecond: 40_000_000 }) }
     const limits = withLimits({ all: 3, perUpstream: 3, perClient: 32 })
-    await using site = await startSite({ upstream, policy: { ...limits, registry: { segments: 4 } } })
+    const registry = { segments: 4, connections: 3 }
+    await using site = await startSite({ upstream, policy: { ...limits, registry } })
     const large = pseudoRandomBytes(24_000_000, 'segments')
     const digests = ['a', 'b'].map((mark) =>
       site.upstream.addBlob(repository, Buffer.concat([large, Buffer.from(mark)])),

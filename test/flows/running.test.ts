@@ -10,14 +10,12 @@ import { createAuthority } from '../support/certificates.ts'
 import { mirrorPolicy, startEdge } from '../support/edge.ts'
 import { fetchBlob } from '../support/fetch-blob.ts'
 import { buildImage } from '../support/images.ts'
-import { line } from '../support/line.ts'
 import { pull } from '../support/pull.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
 
 const entry = join(import.meta.dirname, '../../outport.js')
 const image = buildImage({ layers: [5000, 400_000] })
-const layer = String(image.layers.at(-1)?.digest)
 let upstream: Upstream
 
 beforeAll(async () => {
@@ -173,27 +171,6 @@ describe('a running node', () => {
     await using edge = await startEdge({ policies: policies() })
     process.kill(edge.pid, 'SIGHUP')
     await edge.logged(({ msg }) => msg === 'policies loaded')
-  })
-
-  test('lets pulls under way finish when it is told to stop, and takes no more', async () => {
-    await using slow = await startUpstream({ line: line({ bytesPerSecond: 400_000 }) })
-    slow.addImage('library/app', '1', image)
-    await using edge = await startEdge({ policies: { 'mirror.yaml': mirrorPolicy(slow) } })
-    const started = Promise.withResolvers<void>()
-    const running = fetchBlob(`${edge.url}/v2/library/app/blobs/${layer}`, {
-      onProgress: () => started.resolve(),
-    })
-    await started.promise
-    const stopping = edge.stop()
-    await edge.logged(({ msg }) => msg === 'stopping')
-    const refused = await fetch(`${edge.url}/livez`).then(
-      ({ status }) => status,
-      () => 'refused',
-    )
-    expect(refused).toBe('refused')
-    const finished = await running
-    expect([finished.complete, finished.sha256]).toEqual([true, layer])
-    expect(await stopping).toEqual({ code: 0, signal: null })
   })
 
   test('is alive, ready, and says what works less well than it should', async () => {

@@ -29,16 +29,22 @@ test('no more is lent than there is, and who waits gets what is given back', asy
   expect((await Promise.all(asked)).map(({ buffer }) => buffer.length)).toEqual(Array(5).fill(small))
 })
 
-test('one holder gets half of it at most, and holds up no other', async () => {
+test('one holder gets three quarters of it at most, and holds up no other', async () => {
   const pool = createBufferPool(8 * small)
-  expect(await lentAtOnce(ask(pool, 20, 'greedy'))).toHaveLength(4)
-  expect(await lentAtOnce(ask(pool, 3, 'modest'))).toHaveLength(3)
+  expect(await lentAtOnce(ask(pool, 20, 'greedy'))).toHaveLength(6)
+  expect(await lentAtOnce(ask(pool, 2, 'modest'))).toHaveLength(2)
 })
 
 test('large ones are lent while there is plenty, and small ones else', async () => {
-  const pool = createBufferPool(32 * small)
+  const pool = createBufferPool(64 * small)
   const lent = await lentAtOnce(['a', 'b', 'c', 'd'].flatMap((holder) => ask(pool, 1, holder, 'large')))
   expect(lent.map(({ buffer }) => buffer.length)).toEqual([8 * small, 8 * small, small, small])
+})
+
+test('a holder of all the large ones is lent small ones beside them', async () => {
+  const pool = createBufferPool(64 * small)
+  await lentAtOnce(ask(pool, 2, 'a', 'large'))
+  expect(await lentAtOnce(ask(pool, 40, 'a', 'large'))).toHaveLength(32)
 })
 
 test('even a pool that is smaller than a buffer lends one at a time', async () => {

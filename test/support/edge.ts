@@ -22,6 +22,8 @@ export interface EdgeOptions {
   /** The data directory; default one that goes with the edge. */
   data?: string
   nodeArgs?: readonly string[]
+  /** A program that the edge is started by, and that becomes the edge: `unshare`, `strace -D`, a shell with `exec`. */
+  through?: readonly string[]
 }
 
 /** Outport in a process of its own, started as its users start it. */
@@ -74,7 +76,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const env = { ...plainEnvironment(), OUTPORT_DATA: data, OUTPORT_POLICIES: policies, ...given }
   const args = [...(options.nodeArgs ?? []), entry, 'serve']
 
-  let running = await launch(args, env, journal)
+  const { through = [] } = options
+  let running = await launch(args, env, journal, through)
   owned.defer(async () => {
     await running.process.end('SIGKILL')
   })
@@ -119,7 +122,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     kill: () => running.process.end('SIGKILL'),
     async restart() {
       await running.process.end('SIGTERM')
-      running = await launch(args, { ...env, ...samePorts(given, running.faces) }, journal)
+      running = await launch(args, { ...env, ...samePorts(given, running.faces) }, journal, through)
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
@@ -134,11 +137,12 @@ async function launch(
   args: readonly string[],
   env: Record<string, string>,
   journal: Journal,
+  through: readonly string[],
 ): Promise<Running> {
   const { OUTPORT_MIRROR_LISTEN: mirror = 'off' } = env
   const wanted: Face[] = mirror === 'off' ? ['registry'] : ['registry', 'mirror']
   const from = journal.lines.length
-  const process = await startNode(args, env, journal)
+  const process = await startNode(args, env, journal, through)
   const deadline = Promise.withResolvers<never>()
   const timer = setTimeout(() => deadline.reject(new Error('not listening')), startDeadlineMs)
   const failed = process.exited.then(({ code, signal }) => {

@@ -78,13 +78,19 @@ export interface NodeProcess {
   end(signal: NodeJS.Signals): Promise<Exit>
 }
 
-/** Starts a Node program with exactly this environment. @throws when it cannot be started at all */
+/**
+ * Starts a Node program with exactly this environment.
+ * @param through a program, with its arguments, that prepares the ground and then becomes the one that follows it
+ * @throws when it cannot be started at all
+ */
 export async function startNode(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   journal: Journal,
+  through: readonly string[] = [],
 ): Promise<NodeProcess> {
-  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const [program = process.execPath, ...rest] = [...through, process.execPath, ...args]
+  const child = spawn(program, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const exited = once(child, 'close').then(([code, signal]): Exit => ({ code, signal }))
   exited.catch(() => {})
   // A test that runs out of time takes its whole process with it, and what it started must not outlive that.

@@ -23,6 +23,7 @@ const tools = {
   crane: { names: ['crane'], folders: [toolFolder, ...pathFolders()] },
   'distribution v3': { names: ['registry'], folders: [toolFolder] },
   curl: { names: ['curl'], folders: pathFolders() },
+  strace: { names: ['strace'], folders: pathFolders() },
   mkfifo: { names: ['mkfifo'], folders: pathFolders() },
   tar: { names: ['tar'], folders: pathFolders() },
   'docker-registry': { names: ['docker-registry'], folders: pathFolders() },

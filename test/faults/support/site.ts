@@ -1,4 +1,4 @@
-import { type Edge, mirrorPolicies, startEdge } from '../../support/edge.ts'
+import { type Edge, type EdgeOptions, mirrorPolicies, startEdge } from '../../support/edge.ts'
 import { type Fetched, type FetchOptions, fetchBlob } from '../../support/fetch-blob.ts'
 import type { Content, Image } from '../../support/images.ts'
 import type { MirrorOverrides } from '../../support/mirror-policy.ts'
@@ -12,7 +12,8 @@ export const neverFresh = { freshness: [{ tag: '**', for: '0s' }] }
 export interface SiteOptions {
   image?: Image
   upstream?: UpstreamOptions
-  policy?: MirrorOverrides
+  policy?: MirrorOverrides | ((upstream: Upstream) => MirrorOverrides)
+  edge?: Omit<EdgeOptions, 'policies'>
   env?: Readonly<Record<string, string>>
   /** The edge's data directory; default one of its own. */
   data?: string
@@ -33,9 +34,11 @@ export interface FaultSite extends AsyncDisposable {
 export async function startSite(options: SiteOptions = {}): Promise<FaultSite> {
   await using owned = new AsyncDisposableStack()
   const upstream = owned.use(await startUpstream(options.upstream))
-  const policies = mirrorPolicies(upstream, options.policy)
-  const { env = {}, data } = options
-  const edge = owned.use(await startEdge({ policies, env, ...(data !== undefined && { data }) }))
+  const { policy, env = {}, data } = options
+  const policies = mirrorPolicies(upstream, typeof policy === 'function' ? policy(upstream) : policy)
+  const edge = owned.use(
+    await startEdge({ policies, env, ...(data !== undefined && { data }), ...options.edge }),
+  )
   const ask = (path: string, fetchOptions?: FetchOptions) =>
     fetchBlob(`${edge.url}/v2/${repository}/${path}`, { keep: true, ...fetchOptions })
   const site = {

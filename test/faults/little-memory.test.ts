@@ -1,0 +1,50 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { type Edge, mirrorPolicy, startEdge } from '../support/edge.ts'
+import { fetchBlob, responseTo } from '../support/fetch-blob.ts'
+import { canLimitMemory, createMemoryCgroup } from '../support/memory-cgroup.ts'
+import { pseudoRandomBytes } from '../support/pseudo-random.ts'
+import { startUpstream } from '../support/upstream.ts'
+import { repository } from './support/site.ts'
+import { storedDigests } from './support/stored.ts'
+
+const MiB = 1024 * 1024
+const limit = 256 * MiB
+
+describe.skipIf(!canLimitMemory())('with 256 MiB, page cache included', () => {
+  test('many clients of a layer that is larger get it, whatever others leave lying', {
+    timeout: 60_000,
+  }, async () => {
+    await using group = createMemoryCgroup(limit)
+    await using upstream = await startUpstream()
+    const bytes = pseudoRandomBytes(320 * MiB, 'large')
+    const digest = upstream.addBlob(repository, bytes)
+    await using edge = await startEdge({
+      policies: { 'p.yaml': mirrorPolicy(upstream) },
+      through: group.through,
+    })
+    const url = `${edge.url}/v2/${repository}/blobs/${digest}`
+    const leave = new AbortController()
+    const stalled = await Promise.all(
+      Array.from({ length: 150 }, () => responseTo(url, { signal: leave.signal })),
+    )
+    for (const response of stalled) response.on('error', () => {}).pause()
+
+    const answers = await Promise.all(Array.from({ length: 6 }, () => fetchBlob(url)))
+
+    for (const answer of answers)
+      expect(answer).toMatchObject({ status: 200, complete: true, sha256: digest })
+    expect(await group.oomKills()).toBe(0)
+    expect(await peakResidentBytes(edge)).toBeLessThan(limit)
+    expect(await group.peakBytes()).toBeLessThanOrEqual(limit)
+    expect(upstream.blobBytes(digest)).toBeLessThanOrEqual(1.01 * bytes.length)
+    leave.abort()
+    expect(await storedDigests(edge.data)).toContain(digest)
+  })
+})
+
+/** proc(5): `VmHWM`, in KiB. */
+async function peakResidentBytes({ pid }: Edge): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
+}
