@@ -10,6 +10,10 @@ if (major < 24) {
 // Files and names share libuv's threads, and names get half of them: with the usual 4, two names that nobody answers for
 // hold up all others. Read when the first of them is needed, which nothing above has done.
 process.env.UV_THREADPOOL_SIZE ??= '16'
+const { setFlagsFromString } = await import('node:v8')
+// A socket's chunks are small objects that hold much memory elsewhere. While the young generation stays small they go with
+// its quick collections; else the whole heap is searched for them dozens of times for each gigabyte.
+setFlagsFromString('--semi-space-growth-factor=1')
 const { enableCompileCache } = await import('node:module')
 const { fileURLToPath } = await import('node:url')
 // Beside the program and not in a temporary folder, where others could put code. Worker threads find it by the variable.

@@ -5,6 +5,7 @@ import { type BlobStream, UpstreamError } from '../upstream/registry-client.ts'
 import { createAttempts, isPassing } from './attempts.ts'
 import type { BlobSource } from './download.ts'
 import { heldBackBytes } from './growth.ts'
+import { broken } from './land.ts'
 import type { Seen } from './part.ts'
 
 /** The rest of a blob that the disk has no room for: each reader gets it from upstream directly, verified, and unkept. */
@@ -107,7 +108,7 @@ function createConnection({ source, size, slots, onBytes }: OverflowOptions) {
     chunks ??= await open(offset, signal)
     for (;;) {
       const { value, done } = await chunks.next().catch((cause: unknown) => {
-        throw new UpstreamError('down', 'the connection to upstream broke within a blob', { cause })
+        throw broken(cause)
       })
       if (done) throw new UpstreamError('down', `upstream ended after ${offset} of ${size} bytes`)
       onBytes(value.length)
