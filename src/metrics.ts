@@ -128,6 +128,11 @@ export function createMetrics() {
       help: 'Blobs that were passed on to their readers and not kept, because the disk was full.',
       registers,
     }),
+    rotten: new Counter({
+      name: 'outport_blobs_rotten_total',
+      help: 'Stored blobs whose bytes had become others; they are put aside and fetched again.',
+      registers,
+    }),
     prefetched: new Counter({
       name: 'outport_prefetched_total',
       help: 'Manifests and blobs that were to be fetched before anybody asked for them, by how that ended.',

@@ -70,7 +70,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   await using owned = new AsyncDisposableStack()
   const state: NodeState = { site, draining: false }
   const metrics = createMetrics()
-  const stores = await openStores(config, owned)
+  const stores = await openStores(options, metrics, owned)
   const certificates = config.tls.length > 0 ? await loadCertificates(config.tls) : undefined
 
   const via = createVia(`outport-${randomBytes(6).toString('hex')}`)
@@ -136,7 +136,8 @@ interface Stores {
 }
 
 async function openStores(
-  { data: folder, durability }: Config,
+  { config: { data: folder, durability }, log }: ServerOptions,
+  metrics: Metrics,
   owned: AsyncDisposableStack,
 ): Promise<Stores> {
   const data = await prepareDataDirectory(folder)
@@ -144,7 +145,19 @@ async function openStores(
   await clearLeftovers(data)
   const metadata = await openMetadata({ file: data.database, durability })
   owned.defer(() => metadata.close())
-  const blobs = createFsBlobStore({ directory: data.blobs, drafts: data.uploads, durability })
+  const lifetime = new AbortController()
+  owned.defer(() => lifetime.abort(new Error('the node is stopping')))
+  const blobs = createFsBlobStore({
+    directory: data.blobs,
+    drafts: data.uploads,
+    quarantine: data.quarantine,
+    durability,
+    lifetime: lifetime.signal,
+    onRotten(digest, file) {
+      metrics.rotten.inc()
+      log.error({ digest, file }, 'a stored blob had other bytes')
+    },
+  })
   return { metadata, blobs, fills: data.fills, tokenKey: join(data.keys, 'token.json') }
 }
 

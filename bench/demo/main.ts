@@ -33,7 +33,9 @@ async function main(signal: AbortSignal): Promise<boolean> {
   const [probe, app, tool] = upstream.images
   if (!probe || !app || !tool) throw new Error('the upstream has not the images it was told to have')
   const client = await findClient({ host: upstream.host, ...probe }, signal)
-  await using edge = await startEdge({ policies: mirrorPolicies(upstream) })
+  await using edge = await startEdge({
+    policies: mirrorPolicies(upstream, { registry: { segments: 'auto' } }),
+  })
   const stage = { upstream, edge, client, signal }
   console.log(`An upstream behind a line of ${road.rate} and ${road.latency}, an edge in front of it.`)
   console.log(`Client: ${client.name}. Image: ${formatMiB(app.blobBytes)} in 4 layers.\n`)

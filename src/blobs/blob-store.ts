@@ -16,7 +16,14 @@ export interface FoundBlob {
   readonly digest: Digest
   /** Bytes. */
   readonly size: number
+  /** @throws BlobLostError when it is not there after all. */
   open(signal: AbortSignal): Promise<OpenBlob>
+}
+
+/** A blob that was found has gone, or its bytes turned out to be others: who looks again finds it absent. */
+export class BlobLostError extends Error {
+  override readonly name = 'BlobLostError'
+  readonly kind = 'lost'
 }
 
 export type OpenBlob =
@@ -24,14 +31,16 @@ export type OpenBlob =
   | { kind: 'file'; handle: FileHandle; size: number }
   /** The reader releases `growing`. */
   | { kind: 'growing'; growing: Growing; size: number }
+  /** All of it is here, and proven while it is read, in any order. The reader releases `growing`. */
+  | { kind: 'unproven'; growing: Growing; size: number }
   | { kind: 'bytes'; bytes: Uint8Array; size: number }
 
-/** A blob that is still on its way, seen by one reader. */
+/** A blob that is still on its way, or yet to be proven, seen by one reader. */
 export interface Growing {
   /**
    * Waits until a byte at `position` may be given away.
    * @returns the offset up to which bytes may be given away now, greater than `position`.
-   * @throws when the fill has failed: what was handed out so far must not be completed.
+   * @throws when the rest will not come or is wrong: what was handed out so far must not be completed.
    */
   readableFrom(position: number, signal: AbortSignal): Promise<number>
   /** Reads up to `length` bytes that {@link readableFrom} has allowed. @returns how many */

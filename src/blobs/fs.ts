@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { constants, lstat, open, rename, rm } from 'node:fs/promises'
+import { lstat, open, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { errorCodeOf } from '../flow/error-code.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
-import type { BlobStore, FoundBlob, OpenBlob } from './blob-store.ts'
+import type { BlobStore, FoundBlob } from './blob-store.ts'
 import { createFolders, syncFolder } from './folders.ts'
+import { createStoredFiles, type StoredFilesOptions } from './stored-files.ts'
 
-export interface FsBlobStoreOptions {
+export interface FsBlobStoreOptions extends Omit<StoredFilesOptions, 'pathOf' | 'extentsOf'> {
   /** Holds `sha256/ab/ab…` and `sha512/…`; made when it is not there. */
   directory: string
   /** Where bytes stand until they are whole: an existing folder on the same file system. */
@@ -17,27 +18,31 @@ export interface FsBlobStoreOptions {
   durability: 'full' | 'fast'
 }
 
-/** Blobs as files that appear whole, by rename, and never change. */
-export function createFsBlobStore({ directory, drafts, durability }: FsBlobStoreOptions): BlobStore {
-  const durable = durability === 'full'
+/** Blobs as files that appear whole, by rename, and are not to change; one that has is never given away as the blob. */
+export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
+  const { directory, drafts } = options
+  const durable = options.durability === 'full'
   const root = resolve(directory)
   const folders = createFolders({ root, durable })
   const folderOf = (digest: Digest) => join(root, algorithmOf(digest), hexOf(digest).slice(0, 2))
   const pathOf = (digest: Digest) => join(folderOf(digest), hexOf(digest))
+  const extentsOf = (digest: Digest) => `${pathOf(digest)}.extents`
+  const files = createStoredFiles({ ...options, pathOf, extentsOf })
 
   async function find(digest: Digest): Promise<FoundBlob | undefined> {
     const path = pathOf(digest)
     const stats = await unlessAbsent(lstat(path))
     if (!stats || !canBe(digest, stats)) return undefined
-    return { digest, size: stats.size, open: (signal) => openFile(path, stats.size, signal) }
+    return { digest, size: stats.size, open: (signal) => files.open(digest, signal) }
   }
 
   async function publish(digest: Digest, file: string, extents?: string): Promise<void> {
     const folder = folderOf(digest)
     await folders.ensure(folder)
     try {
-      if (extents !== undefined) await unlessAbsent(rename(extents, `${pathOf(digest)}.extents`))
+      if (extents !== undefined) await unlessAbsent(rename(extents, extentsOf(digest)))
       await replace(file, pathOf(digest))
+      await files.trust(digest)
       if (durable) await syncFolder(folder)
     } catch (error) {
       folders.forget(folder)
@@ -55,8 +60,7 @@ export function createFsBlobStore({ directory, drafts, durability }: FsBlobStore
   return {
     find,
     async write(digest, bytes) {
-      const found = await find(digest)
-      if (found?.size === bytes.byteLength) return confirm(digest)
+      if (await files.isTrusted(digest)) return confirm(digest)
       const draft = join(drafts, randomUUID())
       try {
         await writeDraft(draft, bytes, durable)
@@ -93,22 +97,6 @@ const nothing = new Uint8Array()
 
 function isOfNothing(digest: Digest): boolean {
   return digest === digestOf(nothing, algorithmOf(digest))
-}
-
-async function openFile(path: string, size: number, signal: AbortSignal): Promise<OpenBlob> {
-  signal.throwIfAborted()
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  try {
-    const stats = await handle.stat()
-    signal.throwIfAborted()
-    if (!stats.isFile() || stats.size !== size) {
-      throw new Error(`${path} has changed: it held ${size} bytes and now holds ${stats.size}`)
-    }
-    return { kind: 'file', handle, size }
-  } catch (error) {
-    await handle.close()
-    throw error
-  }
 }
 
 async function writeDraft(draft: string, bytes: Uint8Array, durable: boolean): Promise<void> {

@@ -1,7 +1,8 @@
 import { createHash, type Hash } from 'node:crypto'
+import { extentBytes } from '../blobs/extents.ts'
 
-/** A blob's bytes are hashed in pieces of this size, so that one piece can be checked and mended. */
-export const extentBytes = 4 * 1024 * 1024
+export { extentBytes }
+
 /** While a blob is on its way, the hash of an extent is noted each time so much more of it has come. */
 export const markBytes = 1024 * 1024
 export const marksPerExtent = extentBytes / markBytes

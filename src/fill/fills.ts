@@ -152,6 +152,7 @@ function run({ options, admission, slots, signal }: Shared, request: FillRequest
   const { digest, registry, client, statedSize, source } = request
   const repositories = new Set([request.repository])
   const part = join(options.directory, id)
+  const arrived = options.metrics.upstreamBytes.labels({ registry })
   let committed = false
   const linkAll = (names: Iterable<RepositoryName>) => {
     const links = [...names].map((repository) => ({ repository, digest, origin: 'filled' as const }))
@@ -174,7 +175,7 @@ function run({ options, admission, slots, signal }: Shared, request: FillRequest
         committed = true
         await linkAll(repositories)
       },
-      onBytes: (count) => options.metrics.upstreamBytes.inc({ registry }, count),
+      onBytes: (count) => arrived.inc(count),
     },
     signal,
   )

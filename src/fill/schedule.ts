@@ -41,7 +41,7 @@ export function nextSpan(scene: Scene, rules: ScheduleRules): Span | undefined {
     return spanFrom(want, scene, rules)
   }
   if (claims.length >= rules.parallel) return undefined
-  const free = firstFree(scene)
+  const free = firstFree(scene, rules)
   return free === undefined ? undefined : spanFrom(free, scene, rules)
 }
 
@@ -53,11 +53,15 @@ export function isSoon(position: number, claims: Iterable<Claim>, soonBytes: num
   return false
 }
 
-/** The first byte that is neither there nor claimed. */
-function firstFree({ coverage, size, claims }: Scene): number | undefined {
+/**
+ * The first byte that is neither there nor claimed. Of a claim that is far longer than a segment, as it is when upstream
+ * sends the whole, only the next segment counts: others may bring the rest.
+ */
+function firstFree({ coverage, size, claims }: Scene, { segmentBytes }: ScheduleRules): number | undefined {
   for (let at = 0; at < size; ) {
     const landed = coverage.endFrom(at)
     const claim = claims.find(({ start, end }) => start <= landed && landed < end)
+    if (claim && claim.end - claim.position > 2 * segmentBytes) return claim.position + segmentBytes
     const next = claim ? claim.end : landed
     if (next === at) return at
     at = next

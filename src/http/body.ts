@@ -8,6 +8,8 @@ import type { BufferPool, BufferSize } from './buffers.ts'
 const defaultStalledMs = 60_000
 /** A write that is through within this time is to a client that keeps up. */
 const promptMs = 50
+/** What the kernel may take for a client that reads nothing. */
+const unreadBytes = 8 * 1024 * 1024
 
 export interface BlobResponse {
   /** Content-Type, validators, provenance: what does not depend on the range. */
@@ -91,7 +93,7 @@ export function sendBytes(
 
 export async function close(blob: OpenBlob): Promise<void> {
   if (blob.kind === 'file') await blob.handle.close()
-  if (blob.kind === 'growing') blob.growing.release()
+  if (blob.kind === 'growing' || blob.kind === 'unproven') blob.growing.release()
 }
 
 interface Parts {
@@ -157,8 +159,9 @@ async function sendRange(
       if (bytesRead === 0) throw new Error(`a blob's file ended at ${position} of ${end}`)
       const from = performance.now()
       await write(outgoing, buffer.subarray(0, bytesRead), signal)
-      pace = performance.now() - from < promptMs ? 'large' : 'small'
       position += bytesRead
+      const keepsUp = performance.now() - from < promptMs && position - start > unreadBytes
+      pace = keepsUp ? 'large' : 'small'
     } finally {
       giveBack()
     }
@@ -166,13 +169,13 @@ async function sendRange(
 }
 
 async function read(
-  blob: Extract<OpenBlob, { kind: 'file' | 'growing' }>,
+  blob: Exclude<OpenBlob, { kind: 'bytes' }>,
   buffer: Buffer,
   length: number,
   position: number,
 ): Promise<number> {
-  if (blob.kind === 'growing') return blob.growing.read(buffer, length, position)
-  return (await blob.handle.read(buffer, 0, length, position)).bytesRead
+  if (blob.kind === 'file') return (await blob.handle.read(buffer, 0, length, position)).bytesRead
+  return blob.growing.read(buffer, length, position)
 }
 
 /** Resolves when the kernel has taken all of `bytes`, so that their buffer may be used again. */

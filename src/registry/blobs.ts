@@ -24,23 +24,23 @@ export function createBlobHandler(
     const signal = signalOf(c)
     const address = c.env.incoming.socket.remoteAddress ?? ''
     const answer = await blobs.resolve(resolved(target), digest, address, signal)
-    const isHead = c.req.method === 'HEAD'
-    const source = answer.source === 'miss' && !isHead ? 'fill' : answer.source
-    c.set('cache', source)
-    const headers = headersOf(digest, source)
+    c.set('cache', answer.source)
+    const headers = headersOf(digest, answer.source)
     const known = answer.source !== 'miss' && matchesEtag(c.req.header('if-none-match'), digest)
     if (known) return c.body(null, 304, headers)
-    if (isHead) return c.body(null, 200, { ...headers, 'content-length': String(await answer.size(signal)) })
+    if (c.req.method === 'HEAD')
+      return c.body(null, 200, { ...headers, 'content-length': String(await answer.size(signal)) })
 
-    const opened = await answer.open(signal)
+    const { source, blob } = await answer.open(signal)
+    c.set('cache', source)
     let ranges: ByteRange[] | undefined
     try {
-      ranges = rangesOf(c, digest, opened.size)
+      ranges = rangesOf(c, digest, blob.size)
     } catch (error) {
-      await close(opened)
+      await close(blob)
       throw error
     }
-    return sender.send(c.env.outgoing, opened, { headers, ranges }, signal)
+    return sender.send(c.env.outgoing, blob, { headers: headersOf(digest, source), ranges }, signal)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { FoundBlob, OpenBlob } from '../blobs/blob-store.ts'
+import type { FoundBlob } from '../blobs/blob-store.ts'
 import type { Fills, RunningFill } from '../fill/fills.ts'
 import { orAbandon } from '../flow/abandon.ts'
 import type { Metadata } from '../metadata/metadata.ts'
@@ -6,18 +6,12 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { type BlobHead, UpstreamError } from '../upstream/registry-client.ts'
-import { answerFor } from './errors.ts'
+import { type BlobAnswer, explained, growingAnswer, storedAnswer } from './blob-answer.ts'
+import { answerFor, unavailable } from './errors.ts'
 import type { LocalSource } from './local.ts'
 import { createMisses } from './misses.ts'
 import { createPaced } from './pace.ts'
-import type { CacheStatus, MirroredRepository, ResolvedRepository } from './repository.ts'
-
-/** Found is not opened: `size` asks upstream with a HEAD at most, `open` downloads. */
-export interface BlobAnswer {
-  source: CacheStatus
-  size(signal: AbortSignal): Promise<number>
-  open(signal: AbortSignal): Promise<OpenBlob>
-}
+import type { MirroredRepository, ResolvedRepository } from './repository.ts'
 
 export interface BlobResolver {
   /**
@@ -144,7 +138,9 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     signal: AbortSignal,
   ): Promise<BlobAnswer> {
     const shared = await share(repository, digest, signal)
-    if (shared.kind === 'here') return answerOf('hit', shared.found)
+    if (shared.kind === 'here') {
+      return storedAnswer(shared.found, () => fromUpstream(repository, digest, address, signal))
+    }
     if (shared.kind === 'growing') return growingAnswer(shared.fill)
     const key = `${repository.repository}@${digest}`
     return {
@@ -159,7 +155,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
         misses.guard(key, async () => {
           const fill = await download(repository, digest, shared.kind === 'others', address)
           return fill
-            ? fill.open(caller)
+            ? growingAnswer(fill).open(caller)
             : (await fromUpstream(repository, digest, address, caller)).open(caller)
         }),
     }
@@ -186,9 +182,16 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     },
     async resolve(repository, digest, address, signal) {
       try {
-        const found = await local.blob(repository.repository, digest)
-        if (found) return explained(answerOf('hit', found))
         const { upstream } = repository
+        const found = await local.blob(repository.repository, digest)
+        if (found) {
+          return explained(
+            storedAnswer(found, async () => {
+              if (!upstream) throw unavailable('what this site had of it is spoilt')
+              return fromUpstream({ ...repository, upstream }, digest, address, signal)
+            }),
+          )
+        }
         if (!upstream) throw new RegistryError('BLOB_UNKNOWN', { detail: { digest } })
         return explained(await fromUpstream({ ...repository, upstream }, digest, address, signal))
       } catch (error) {
@@ -211,24 +214,4 @@ function headUpstream(
   signal: AbortSignal,
 ): Promise<BlobHead> {
   return createPaced()(() => upstream.client.headBlob(upstream.repository, digest, signal), signal)
-}
-
-function growingAnswer(fill: RunningFill): BlobAnswer {
-  return { source: 'fill', size: (signal) => orAbandon(fill.head, signal), open: fill.open }
-}
-
-function answerOf(source: CacheStatus, found: FoundBlob): BlobAnswer {
-  return { source, size: async () => found.size, open: (signal) => found.open(signal) }
-}
-
-/** The answer with its upstream's failures put as clients are told of them. */
-function explained(answer: BlobAnswer): BlobAnswer {
-  const explain = (error: unknown) => {
-    throw answerFor(error, 'BLOB_UNKNOWN')
-  }
-  return {
-    source: answer.source,
-    size: (signal) => answer.size(signal).catch(explain),
-    open: (signal) => answer.open(signal).catch(explain),
-  }
 }

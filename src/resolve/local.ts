@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { BlobStore, FoundBlob, OpenBlob } from '../blobs/blob-store.ts'
+import { BlobLostError, type BlobStore, type FoundBlob, type OpenBlob } from '../blobs/blob-store.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { type Descriptor, parseManifest } from '../oci/manifest.ts'
@@ -52,9 +52,8 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
     const kept = memory.get(digest)
     if (kept) return kept
     const found = await blobs.find(digest)
-    const bytes = found && (await readWhole(found))
-    if (!bytes || digestOf(bytes, algorithmOf(digest)) !== digest) return undefined
-    memory.set(digest, bytes)
+    const bytes = found && (await unlessLost(readWhole(found)))
+    if (bytes) memory.set(digest, bytes)
     return bytes
   }
 
@@ -130,13 +129,23 @@ function inMemory(digest: Digest, bytes: Buffer): FoundBlob {
   return { digest, size: bytes.length, open: async () => open }
 }
 
+/** What was found and could not be had after all is absent. */
+export async function unlessLost<Value>(work: Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof BlobLostError) return undefined
+    throw error
+  }
+}
+
 async function readWhole(found: FoundBlob): Promise<Buffer> {
   const opened = await found.open(AbortSignal.timeout(30_000))
   if (opened.kind !== 'file') throw new Error(`a stored blob opened as ${opened.kind}`)
   await using handle = opened.handle
   const bytes = Buffer.allocUnsafe(opened.size)
   const { bytesRead } = await handle.read(bytes, 0, opened.size, 0)
-  if (bytesRead !== opened.size)
-    throw new Error(`${found.digest} on disk is shorter than ${opened.size} bytes`)
+  if (bytesRead !== opened.size || digestOf(bytes, algorithmOf(found.digest)) !== found.digest)
+    throw new BlobLostError(`${found.digest} was written to while it was read`)
   return bytes
 }

@@ -13,39 +13,22 @@ import {
 } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { BlobStore } from '../../src/blobs/blob-store.ts'
-import { createFsBlobStore } from '../../src/blobs/fs.ts'
-import { algorithmOf, type Digest, digestOf, hexOf } from '../../src/oci/digest.ts'
-import { type BlobStoreHome, blobStoreSuite, readBlob } from '../suites/blob-store-suite.ts'
-import { temporaryDirectory } from '../support/temporary.ts'
+import { digestOf, hexOf } from '../../src/oci/digest.ts'
+import { blobStoreSuite, readBlob } from '../suites/blob-store-suite.ts'
 import { canMount, mountTmpfs } from '../support/tmpfs.ts'
+import { fsHome, storeIn } from './support/fs-home.ts'
 
 blobStoreSuite('blobs as files', () => fsHome('full'))
 blobStoreSuite('blobs as files, durability fast', () => fsHome('fast'))
+blobStoreSuite('blobs as files, each looked at by another process', async () => {
+  const home = await fsHome()
+  const blobs = new Proxy(home.blobs, { get: (_, name) => Reflect.get(home.restart(), name) })
+  return { ...home, blobs }
+})
 
 const signal = new AbortController().signal
 const bytes = randomBytes(9000)
 const digest = digestOf(bytes)
-
-interface FsHome extends BlobStoreHome {
-  blobs: BlobStore
-  directory: string
-  pathOf(digest: Digest): string
-}
-
-async function fsHome(durability: 'full' | 'fast' = 'full'): Promise<FsHome> {
-  const root = await temporaryDirectory()
-  const directory = join(root.path, 'blobs')
-  const drafts = join(root.path, 'uploads')
-  await mkdir(drafts)
-  return {
-    blobs: createFsBlobStore({ directory, drafts, durability }),
-    directory,
-    drafts,
-    pathOf: (digest) => join(directory, algorithmOf(digest), hexOf(digest).slice(0, 2), hexOf(digest)),
-    [Symbol.asyncDispose]: () => root[Symbol.asyncDispose](),
-  }
-}
 
 describe('on the disk', () => {
   test('a blob stands under its digest, for this user only, and no draft is left', async () => {
@@ -192,11 +175,10 @@ test.skipIf(!canMount())(
   'tmpfs: a full disk fails the write and leaves nothing; with space it works',
   async () => {
     await using disk = await mountTmpfs('1m')
-    const directory = join(disk.path, 'blobs')
     const drafts = join(disk.path, 'uploads')
     const ballast = join(disk.path, 'ballast')
     await mkdir(drafts)
-    const blobs = createFsBlobStore({ directory, drafts, durability: 'full' })
+    const blobs = storeIn(disk.path)
     await blobs.write(digest, bytes)
     await writeFile(ballast, Buffer.alloc(800_000))
     const large = randomBytes(500_000)

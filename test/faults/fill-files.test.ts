@@ -103,8 +103,9 @@ const otherFiles: Harms = {
   'a folder in its place': (file) => replace(file, () => mkdir(file)),
   'a link to other bytes in its place': (file) =>
     replace(file, async () => {
-      await writeFile(`${file}.other`, pseudoRandomBytes(size, 'other'))
-      await symlink(`${file}.other`, file)
+      const elsewhere = join(file, '../../../../other')
+      await writeFile(elsewhere, pseudoRandomBytes(size, 'other'))
+      await symlink(elsewhere, file)
     }),
   'a link to nowhere in its place': (file) => replace(file, () => symlink('/nowhere', file)),
   'a pipe in its place': (file) => replace(file, async () => spawnSync('mkfifo', [file])),

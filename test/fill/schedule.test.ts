@@ -50,6 +50,10 @@ describe('the next connection brings', () => {
     const claims = [0, 20, 40, 60].map((position) => ({ start: position, position, end: position + 20 }))
     expect(next({ claims, wants: [90] })).toBeUndefined()
   })
+  test('a segment of what one connection alone was to bring', () => {
+    const claims = [{ start: 0, position: 5, end: 100 }]
+    expect(next({ claims }, { parallel: 3, segmentBytes: 20 })).toEqual({ start: 25, end: 45 })
+  })
   test('the next segment', () => {
     const claims = [{ start: 0, position: 3, end: 20 }]
     expect(next({ claims }, { parallel: 3, segmentBytes: 20 })).toEqual({ start: 20, end: 40 })

@@ -24,7 +24,9 @@ export async function outport(options: OutportOptions = {}): Promise<Server> {
     async prepare({ port, folder, upstream }) {
       const policies = join(folder, 'policies')
       await mkdir(policies)
-      for (const [file, text] of Object.entries(mirrorPolicies({ url: upstream })))
+      for (const [file, text] of Object.entries(
+        mirrorPolicies({ url: upstream }, { registry: { segments: 'auto' } }),
+      ))
         await writeFile(join(policies, file), text)
       return {
         program: process.execPath,

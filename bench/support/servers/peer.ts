@@ -18,7 +18,9 @@ export function peerOf(text: string): Server {
     async prepare({ port, folder, upstream }) {
       const [data, policies] = [join(folder, 'data'), join(folder, 'policies')]
       await Promise.all([data, policies].map((each) => mkdir(each)))
-      for (const [file, content] of Object.entries(mirrorPolicies({ url: upstream })))
+      for (const [file, content] of Object.entries(
+        mirrorPolicies({ url: upstream }, { registry: { segments: 'auto' } }),
+      ))
         await writeFile(join(policies, file), content)
       const known: Record<string, string> = { port: String(port), upstream, data, policies }
       return {

@@ -34,6 +34,8 @@ function insteadOf(request: SeenRequest, effects: FaultEffects): Reply | undefin
 }
 
 function spoiled(bytes: Buffer, { body, flipAt, tail }: FaultEffects): Buffer {
+  // Large content is not copied for a fault that leaves it as it is.
+  if (body === undefined && flipAt === undefined && tail === undefined) return bytes
   const content = Buffer.concat([body ?? bytes, tail ?? Buffer.alloc(0)])
   const flipped = flipAt === undefined ? undefined : content[flipAt]
   if (flipAt !== undefined && flipped !== undefined) content[flipAt] = flipped ^ 0xff
