@@ -238,7 +238,8 @@ function createHandlers(
 }
 
 function mayPrefetchFrom(registry: RegistryClient): boolean {
-  return !registry.isDown() && !registry.isLimited() && !registry.isSparing()
+  const isLimited = registry.limits().some(({ limitedForMs = 0 }) => limitedForMs > 0)
+  return !registry.isDown() && !isLimited && !registry.isSparing()
 }
 
 function doorsOf({ listen, mirrorListen, metricsListen = [] }: Config, apps: Apps): Door[] {

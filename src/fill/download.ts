@@ -3,6 +3,7 @@ import { orAbandon } from '../flow/abandon.ts'
 import { type BlobOffset, type BlobStream, UpstreamError } from '../upstream/registry-client.ts'
 import { createAttempts, isLie, isPassing } from './attempts.ts'
 import type { Span } from './coverage.ts'
+import { extentBytes } from './extents.ts'
 import { type Landing, land } from './land.ts'
 import type { Part } from './part.ts'
 import { createConnectionRate } from './rate.ts'
@@ -79,8 +80,17 @@ export function createDownload(options: DownloadOptions): Download {
 
   function rules(): ScheduleRules {
     const line = { segments: source.segments(), latencyMs: source.latencyMs(), rate: rate.current() }
-    const { parallel, segmentBytes } = segmentsOf(line, (part.size ?? 0) - part.coverage.bytes)
-    return { parallel: Math.min(parallel, most), most, segmentBytes, soonBytes: soonBytes() }
+    const { parallel, segmentBytes } = segmentsOf(
+      line,
+      (part.size ?? Number.POSITIVE_INFINITY) - part.coverage.bytes,
+    )
+    return {
+      parallel: Math.min(parallel, most),
+      most,
+      segmentBytes,
+      unitBytes: extentBytes,
+      soonBytes: soonBytes(),
+    }
   }
 
   /** Until the line's speed is known, nothing is worth a connection more. */
@@ -96,11 +106,18 @@ export function createDownload(options: DownloadOptions): Download {
     return { start: part.coverage.endFrom(0), end }
   }
 
+  /** Where the size is not known yet, the first part tells it. */
+  function theBeginning(): Span {
+    const { start } = theRest()
+    return { start, end: start + rules().segmentBytes }
+  }
+
   function nextWork(): Span | undefined {
     const { size, coverage } = part
     const isDivisible = accepted && ranges && size !== undefined
     if (claims.size > 0 && !isDivisible) return undefined
-    if (!ranges || size === undefined) return theRest()
+    if (!ranges) return theRest()
+    if (size === undefined) return theBeginning()
     return nextSpan({ coverage, size, claims: [...claims], wants: options.wants() }, rules())
   }
 
@@ -147,8 +164,10 @@ export function createDownload(options: DownloadOptions): Download {
     wake()
     rate.opened()
     await land(part, claim, stream, signal).finally(rate.closed)
-    if (part.size === undefined) part.size = claim.position
-    else if (part.coverage.endFrom(claim.position) < Math.min(claim.end, part.size)) {
+    if (part.size === undefined) {
+      if (claim.end === Number.POSITIVE_INFINITY) part.size = claim.position
+      else ranges = false
+    } else if (part.coverage.endFrom(claim.position) < Math.min(claim.end, part.size)) {
       throw new UpstreamError('down', `upstream ended at ${claim.position} of ${part.size} bytes`)
     }
   }

@@ -4,7 +4,7 @@ import { extentBytes } from '../blobs/extents.ts'
 export { extentBytes }
 
 /** While a blob is on its way, the hash of an extent is noted each time so much more of it has come. */
-export const markBytes = 1024 * 1024
+export const markBytes = 512 * 1024
 export const marksPerExtent = extentBytes / markBytes
 
 /** The SHA-256 of an extent's first `count` times {@link markBytes}. */

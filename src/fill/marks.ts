@@ -23,9 +23,8 @@ export function createMarksFile(file: string): MarksFile {
     async write(marks) {
       if (marks.length === 0) return
       handle ??= await openForWriting(file)
-      for (const { extent, count, hex } of marks) {
-        const line = extent * marksPerExtent + count - 1
-        await handle.write(`${hex}\n`, line * lineBytes)
+      for (const { line, hexes } of runsOf(marks)) {
+        await handle.write(hexes.map((hex) => `${hex}\n`).join(''), line * lineBytes)
       }
     },
     async close() {
@@ -33,6 +32,18 @@ export function createMarksFile(file: string): MarksFile {
       handle = undefined
     },
   }
+}
+
+/** Lines that follow upon each other are written at once. */
+function runsOf(marks: readonly Mark[]): { line: number; hexes: string[] }[] {
+  const runs: { line: number; hexes: string[] }[] = []
+  for (const { extent, count, hex } of marks) {
+    const line = extent * marksPerExtent + count - 1
+    const last = runs.at(-1)
+    if (last && last.line + last.hexes.length === line) last.hexes.push(hex)
+    else runs.push({ line, hexes: [hex] })
+  }
+  return runs
 }
 
 async function openForWriting(file: string): Promise<FileHandle> {

@@ -24,6 +24,8 @@ export interface ScheduleRules {
   most: number
   /** How much is asked for at a time; a claim ends earlier where bytes are there or on their way. */
   segmentBytes: number
+  /** Segments begin and end at multiples of this. */
+  unitBytes: number
   /** What is no further ahead of a connection than this is waited for. */
   soonBytes: number
 }
@@ -57,11 +59,16 @@ export function isSoon(position: number, claims: Iterable<Claim>, soonBytes: num
  * The first byte that is neither there nor claimed. Of a claim that is far longer than a segment, as it is when upstream
  * sends the whole, only the next segment counts: others may bring the rest.
  */
-function firstFree({ coverage, size, claims }: Scene, { segmentBytes }: ScheduleRules): number | undefined {
+function firstFree(
+  { coverage, size, claims }: Scene,
+  { segmentBytes, unitBytes }: ScheduleRules,
+): number | undefined {
   for (let at = 0; at < size; ) {
     const landed = coverage.endFrom(at)
     const claim = claims.find(({ start, end }) => start <= landed && landed < end)
-    if (claim && claim.end - claim.position > 2 * segmentBytes) return claim.position + segmentBytes
+    if (claim && claim.end - claim.position > 2 * segmentBytes) {
+      return Math.ceil((claim.position + segmentBytes) / unitBytes) * unitBytes
+    }
     const next = claim ? claim.end : landed
     if (next === at) return at
     at = next
@@ -69,8 +76,9 @@ function firstFree({ coverage, size, claims }: Scene, { segmentBytes }: Schedule
   return undefined
 }
 
-function spanFrom(start: number, { coverage, size, claims }: Scene, { segmentBytes }: ScheduleRules): Span {
+function spanFrom(start: number, { coverage, size, claims }: Scene, rules: ScheduleRules): Span {
+  const segmentEnd = Math.floor((start + rules.segmentBytes) / rules.unitBytes) * rules.unitBytes
   const gapEnd = coverage.gapFrom(start, size)?.end ?? size
   const ahead = claims.map((claim) => claim.start).filter((other) => other >= start)
-  return { start, end: Math.min(gapEnd, start + segmentBytes, ...ahead) }
+  return { start, end: Math.min(gapEnd, segmentEnd, ...ahead) }
 }

@@ -1,4 +1,4 @@
-import { markBytes } from './extents.ts'
+import { extentBytes } from './extents.ts'
 
 /** A registry that is nearer gains nothing by a second connection. */
 const farMs = 20
@@ -22,7 +22,7 @@ export interface Line {
 export function segmentsOf(line: Line, remainingBytes: number): { parallel: number; segmentBytes: number } {
   const { segments, rate = 0 } = line
   // About a second of a connection, so that a round trip between two of them is a small part of it.
-  const aSecond = Math.floor(rate / markBytes) * markBytes
+  const aSecond = Math.floor(rate / extentBytes) * extentBytes
   const segmentBytes = Math.min(largestBytes, Math.max(smallestBytes, aSecond))
   const useful = segments === 'auto' ? usefulConnections(line, remainingBytes) : segments
   const parallel = Math.min(useful, Math.ceil(remainingBytes / segmentBytes))

@@ -144,6 +144,7 @@ describe.skipIf(!canMount())('tmpfs: a disk that is full', () => {
       .slice(0, 3)
       .map((digest) => site.get(digest, { signal: AbortSignal.timeout(25_000) }))
     await Promise.race([road.dry(), Promise.all(served)])
+    await expect.poll(() => site.edge.metrics(skipped)).toBeGreaterThanOrEqual(3)
 
     const refused = await Promise.all(blobs.slice(3).map((digest) => site.get(digest, { keep: true })))
 

@@ -32,7 +32,7 @@ describe('extents are hashed', () => {
     expect(hashes.lines()).toEqual(expected)
   })
 
-  test('with a mark at every mebibyte', () => {
+  test('with a mark at every half mebibyte', () => {
     const hashes = createExtentHashes()
     hashes.update(extentBytes, bytes.subarray(extentBytes, extentBytes + 2 * markBytes + 5))
     expect(hashes.takeMarks()).toEqual([

@@ -4,7 +4,13 @@ import { createCoverage, type Span } from '../../src/fill/coverage.ts'
 import { type Claim, nextSpan, type ScheduleRules } from '../../src/fill/schedule.ts'
 import { segmentsOf } from '../../src/fill/segments.ts'
 
-const rules: ScheduleRules = { parallel: 1, most: 4, segmentBytes: Number.POSITIVE_INFINITY, soonBytes: 10 }
+const rules: ScheduleRules = {
+  parallel: 1,
+  most: 4,
+  segmentBytes: Number.POSITIVE_INFINITY,
+  unitBytes: 5,
+  soonBytes: 10,
+}
 
 function next(
   scene: { landed?: Span[]; claims?: Claim[]; wants?: number[]; size?: number },
