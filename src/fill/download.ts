@@ -8,7 +8,7 @@ import { type Landing, land } from './land.ts'
 import type { Part } from './part.ts'
 import { createConnectionRate } from './rate.ts'
 import { isSoon, nextSpan, type ScheduleRules } from './schedule.ts'
-import { segmentsOf } from './segments.ts'
+import { divisionOf } from './segments.ts'
 
 /** Where a fill gets its bytes. */
 export interface BlobSource {
@@ -80,7 +80,7 @@ export function createDownload(options: DownloadOptions): Download {
 
   function rules(): ScheduleRules {
     const line = { segments: source.segments(), latencyMs: source.latencyMs(), rate: rate.current() }
-    const { parallel, segmentBytes } = segmentsOf(
+    const { parallel, segmentBytes } = divisionOf(
       line,
       (part.size ?? Number.POSITIVE_INFINITY) - part.coverage.bytes,
     )

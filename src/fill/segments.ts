@@ -19,18 +19,24 @@ export interface Line {
 }
 
 /** How the rest of a blob is fetched: over how many connections, and how much over one at a time. */
-export function segmentsOf(line: Line, remainingBytes: number): { parallel: number; segmentBytes: number } {
-  const { segments, rate = 0 } = line
-  // About a second of a connection, so that a round trip between two of them is a small part of it.
-  const aSecond = Math.floor(rate / extentBytes) * extentBytes
-  const segmentBytes = Math.min(largestBytes, Math.max(smallestBytes, aSecond))
-  const useful = segments === 'auto' ? usefulConnections(line, remainingBytes) : segments
-  const parallel = Math.min(useful, Math.ceil(remainingBytes / segmentBytes))
-  return parallel > 1 ? { parallel, segmentBytes } : { parallel: 1, segmentBytes: Number.POSITIVE_INFINITY }
+export interface Division {
+  parallel: number
+  segmentBytes: number
 }
 
-function usefulConnections({ latencyMs = 0, rate }: Line, remainingBytes: number): number {
-  if (latencyMs < farMs) return 1
-  if (rate === undefined) return mostConnections
-  return Math.min(mostConnections, Math.max(1, Math.ceil(remainingBytes / (rate * worthwhileSeconds))))
+const undivided: Division = { parallel: 1, segmentBytes: Number.POSITIVE_INFINITY }
+
+export function divisionOf(line: Line, remainingBytes: number): Division {
+  const { segments, latencyMs = 0, rate } = line
+  // About a second of a connection, so that a round trip between two of them is a small part of it.
+  const aSecond = Math.floor((rate ?? 0) / extentBytes) * extentBytes
+  const segmentBytes = Math.min(largestBytes, Math.max(smallestBytes, aSecond))
+  const pieces = Math.ceil(remainingBytes / segmentBytes)
+  if (segments === 1 || pieces < 2) return undivided
+  if (segments !== 'auto') return { parallel: Math.min(segments, pieces), segmentBytes }
+  if (latencyMs < farMs) return undivided
+  // How fast the line is, the first segment will tell.
+  if (rate === undefined) return { parallel: 1, segmentBytes }
+  const useful = Math.min(mostConnections, Math.ceil(remainingBytes / (rate * worthwhileSeconds)))
+  return useful > 1 ? { parallel: Math.min(useful, pieces), segmentBytes } : undivided
 }

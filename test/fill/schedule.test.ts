@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createCoverage, type Span } from '../../src/fill/coverage.ts'
 import { type Claim, nextSpan, type ScheduleRules } from '../../src/fill/schedule.ts'
-import { segmentsOf } from '../../src/fill/segments.ts'
+import { divisionOf } from '../../src/fill/segments.ts'
 
 const rules: ScheduleRules = {
   parallel: 1,
@@ -109,7 +109,7 @@ test('whatever is asked for, everything comes, and nothing twice', () => {
 
 describe('a blob is fetched over', () => {
   const mebibyte = 1024 * 1024
-  test.each<[string, Parameters<typeof segmentsOf>[0], number, number]>([
+  test.each<[string, Parameters<typeof divisionOf>[0], number, number]>([
     [
       'one connection, where the registry is near',
       { segments: 'auto', latencyMs: 5, rate: mebibyte },
@@ -124,16 +124,16 @@ describe('a blob is fetched over', () => {
     ],
     ['several over a long line', { segments: 'auto', latencyMs: 100, rate: 8 * mebibyte }, 512, 6],
     [
-      'several over a long line of unknown speed',
+      'one over a long line, until its speed is known',
       { segments: 'auto', latencyMs: 100, rate: undefined },
       512,
-      6,
+      1,
     ],
     ['as many as are worth while', { segments: 'auto', latencyMs: 100, rate: 100 * mebibyte }, 512, 3],
     ['one, when it is small', { segments: 'auto', latencyMs: 100, rate: undefined }, 8, 1],
     ['as many as the document says', { segments: 4, latencyMs: 1, rate: undefined }, 512, 4],
     ['one, when the document says so', { segments: 1, latencyMs: 100, rate: mebibyte }, 512, 1],
   ])('%s', (_, line, size, parallel) => {
-    expect(segmentsOf(line, size * mebibyte).parallel).toBe(parallel)
+    expect(divisionOf(line, size * mebibyte).parallel).toBe(parallel)
   })
 })
