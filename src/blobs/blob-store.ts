@@ -7,7 +7,7 @@ export interface BlobStore {
   find(digest: Digest): Promise<FoundBlob | undefined>
   /** Keeps `bytes`, whose digest the caller has proven, so that they survive a power cut. */
   write(digest: Digest, bytes: Uint8Array): Promise<void>
-  /** A finished, verified and synced file becomes the blob by rename; `extents` (see fill/extents.ts) goes with it. */
+  /** A finished, verified and synced file becomes the blob by rename; `extents` (see blobs/extents.ts) goes with it. */
   adopt(digest: Digest, file: string, extents?: string): Promise<void>
 }
 

@@ -31,11 +31,16 @@ export async function readExtents(file: string, size: number): Promise<string[] 
 /** The file as the blob's digest says it must be; `draft` is where it stands until it is whole. */
 export async function writeExtents(file: string, lines: readonly string[], draft: string): Promise<void> {
   try {
-    await writeFile(draft, `${lines.join('\n')}\n`, { mode: 0o600, flag: 'wx' })
+    await writeFile(draft, textOf(lines), { mode: 0o600, flag: 'wx' })
     await rename(draft, file)
   } finally {
     await rm(draft, { force: true })
   }
+}
+
+/** What {@link readExtents} reads. */
+export function textOf(lines: readonly string[]): string {
+  return `${lines.join('\n')}\n`
 }
 
 /** Opens a file for reading and nothing that only looks like one: no link is followed, no pipe waited for. */

@@ -34,9 +34,11 @@ export async function prepareDataDirectory(directory: string): Promise<DataDirec
 /** Clears what a process that was killed has left behind: drafts, and parts that hold nothing. Call it as the owner. */
 export async function clearLeftovers({ fills, uploads }: DataDirectory): Promise<void> {
   for (const name of await readdir(uploads)) await rm(join(uploads, name), { recursive: true, force: true })
-  for (const name of await readdir(fills)) {
+  const names = await readdir(fills)
+  for (const name of names) {
     const file = join(fills, name)
-    if ((await lstat(file)).size === 0) await rm(file, { recursive: true, force: true })
+    const hasPart = names.includes(`${name.split('.')[0]}.part`)
+    if (!hasPart || (await lstat(file)).size === 0) await rm(file, { recursive: true, force: true })
   }
 }
 

@@ -3,6 +3,9 @@ import { UpstreamError } from '../upstream/registry-client.ts'
 /** How long to wait before each try in a row that has brought no byte. An upstream that restarts is back within these. */
 const backoffMs = [0, 1000, 2000, 4000]
 const maxPauseMs = 10_000
+/** Who brings less than this at a time is not asked again at once. */
+const worthwhileBytes = 64 * 1024
+const slowDownMs = 100
 
 /** When a download that broke is worth another try. */
 export interface Attempts {
@@ -15,10 +18,10 @@ export function createAttempts(): Attempts {
   return {
     afterFailure(error, broughtBytes) {
       fruitless = broughtBytes > 0 ? 0 : fruitless + 1
-      const pauseMs = backoffMs[fruitless]
-      return pauseMs === undefined
-        ? undefined
-        : Math.max(pauseMs, Math.min(error.retryAfterMs ?? 0, maxPauseMs))
+      const backoff = backoffMs[fruitless]
+      if (backoff === undefined) return undefined
+      const slowDown = broughtBytes < worthwhileBytes && broughtBytes > 0 ? slowDownMs : 0
+      return Math.max(backoff, slowDown, Math.min(error.retryAfterMs ?? 0, maxPauseMs))
     },
   }
 }

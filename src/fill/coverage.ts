@@ -7,6 +7,8 @@ export interface Span {
 /** Which bytes of a growing file are there. */
 export interface Coverage {
   readonly bytes: number
+  /** Behind the last byte that is there. */
+  readonly end: number
   add(span: Span): void
   /** Up to where bytes are there without a gap from `position` on: `position` itself where there is none. */
   endFrom(position: number): number
@@ -36,6 +38,9 @@ export function createCoverage(): Coverage {
   return {
     get bytes() {
       return bytes
+    },
+    get end() {
+      return spans.at(-1)?.end ?? 0
     },
     add({ start, end }) {
       if (end <= start) return

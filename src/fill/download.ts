@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { extentBytes } from '../blobs/extents.ts'
 import { orAbandon } from '../flow/abandon.ts'
 import { type BlobOffset, type BlobStream, UpstreamError } from '../upstream/registry-client.ts'
 import { createAttempts, isLie, isPassing } from './attempts.ts'
 import type { Span } from './coverage.ts'
-import { extentBytes } from './extents.ts'
 import { type Landing, land } from './land.ts'
 import type { Part } from './part.ts'
 import { createConnectionRate } from './rate.ts'
@@ -68,6 +68,7 @@ export function createDownload(options: DownloadOptions): Download {
   let ranges = true
   let most = mostConnections
   let speedKnown = false
+  let conditional = true
   let etag: string | undefined
   let pauseMs = 0
   let failure: { error: unknown } | undefined
@@ -118,6 +119,8 @@ export function createDownload(options: DownloadOptions): Download {
     if (claims.size > 0 && !isDivisible) return undefined
     if (!ranges) return theRest()
     if (size === undefined) return theBeginning()
+    // Upstream has to say that it has what takes no byte.
+    if (!accepted && coverage.endFrom(0) >= size) return theRest()
     return nextSpan({ coverage, size, claims: [...claims], wants: options.wants() }, rules())
   }
 
@@ -136,7 +139,9 @@ export function createDownload(options: DownloadOptions): Download {
     return bring(claim, signal)
       .then(
         () => {
-          most = mostConnections
+          if (claim.position === claim.start && !isComplete()) {
+            failed(new UpstreamError('down', 'upstream sent nothing of what is missing'), claim)
+          } else most = mostConnections
         },
         (error: unknown) => {
           if (!signal.aborted) failed(error, claim)
@@ -151,7 +156,7 @@ export function createDownload(options: DownloadOptions): Download {
   async function bring(claim: Claim, signal: AbortSignal): Promise<void> {
     const from = offsetOf(claim)
     claim.isPart = from.offset > 0 || from.end !== undefined
-    const stream = await source.open(from, signal)
+    const stream = await open(from, signal)
     try {
       signal.throwIfAborted()
       agree(stream, claim)
@@ -170,6 +175,17 @@ export function createDownload(options: DownloadOptions): Download {
     } else if (part.coverage.endFrom(claim.position) < Math.min(claim.end, part.size)) {
       throw new UpstreamError('down', `upstream ended at ${claim.position} of ${part.size} bytes`)
     }
+  }
+
+  /** Another of a registry's hosts may have another name for the same bytes; what they are the digest will say. */
+  async function open(from: BlobOffset, signal: AbortSignal): Promise<BlobStream> {
+    const stream = await source.open(from, signal)
+    if (!stream.ignoredRange || from.etag === undefined || from.etag === stream.etag) return stream
+    stream.body.destroy()
+    conditional = false
+    etag = undefined
+    const { etag: _, ...plain } = from
+    return source.open(plain, signal)
   }
 
   function offsetOf({ position, end }: Claim): BlobOffset {
@@ -194,6 +210,12 @@ export function createDownload(options: DownloadOptions): Download {
         `upstream says the blob has ${stream.size} bytes, and it is known to have ${size}`,
       )
     }
+    if ((size ?? stream.size ?? part.coverage.end) < part.coverage.end) {
+      throw new UpstreamError(
+        'lying',
+        `upstream says that the blob ends before ${part.coverage.end} bytes of it`,
+      )
+    }
     if (stream.offset > 0 && etag !== undefined && stream.etag !== undefined && etag !== stream.etag) {
       throw new UpstreamError('lying', 'upstream sent a part of something else than it began with')
     }
@@ -201,7 +223,7 @@ export function createDownload(options: DownloadOptions): Download {
       ranges = false
       if (claims.size > 1) throw new UpstreamError('limited', 'upstream sends nothing but the whole')
     }
-    etag = stream.etag
+    if (conditional) etag = stream.etag
     part.size ??= stream.size
     if (stream.ignoredRange) Object.assign(claim, theRest(), { position: theRest().start })
     else claim.end = Math.min(claim.end, part.size ?? claim.end)
@@ -239,6 +261,7 @@ export function createDownload(options: DownloadOptions): Download {
           const { promise } = awakened
           const span = nextWork()
           if (!span) {
+            if (claims.size === 0) throw new Error('a download has gaps, and no way to fill them')
             await orAbandon(promise, signal)
             continue
           }

@@ -1,10 +1,10 @@
 import type { Growing } from '../blobs/blob-store.ts'
+import { isDiskBroken, isDiskFull } from '../flow/disk-trouble.ts'
 import type { Slots } from '../flow/slots.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 import type { Permit } from './admission.ts'
 import { isLie } from './attempts.ts'
-import { isDiskBroken, isDiskFull } from './disk-trouble.ts'
 import { type BlobSource, createDownload, type Download } from './download.ts'
 import { createGrowth, type Growth, heldBackBytes } from './growth.ts'
 import { createOverflow, type Overflow } from './overflow.ts'
@@ -16,7 +16,7 @@ export interface FillOptions {
   /** The file that grows; what an earlier process left there is checked and kept. */
   file: string
   /** Beside it: the hashes of what has landed. */
-  extents: string
+  marks: string
   /** The size that a manifest states, where one is known. */
   statedSize?: number
   source: BlobSource
@@ -113,12 +113,12 @@ async function run(work: Work, signal: AbortSignal): Promise<Ending> {
     await prove(options.digest, part)
     proven = true
     await options.commit(options.file, await part.seal())
+    await part.adopted()
     return { size: part.size ?? 0 }
   } catch (error) {
     return await giveUp(options, part, proven, error)
   } finally {
-    await part.end()
-    growth.detach()
+    await part.end().finally(growth.detach)
   }
 }
 

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { BlobStore, Growing, OpenBlob } from '../blobs/blob-store.ts'
 import { orAbandon } from '../flow/abandon.ts'
 import { startDeadline } from '../flow/deadline.ts'
+import { isDiskBroken, isDiskFull } from '../flow/disk-trouble.ts'
 import { createSlots, type Slots } from '../flow/slots.ts'
 import type { Links } from '../metadata/metadata.ts'
 import type { Metrics } from '../metrics.ts'
@@ -10,7 +11,6 @@ import type { RepositoryName } from '../oci/reference.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 import { type Admission, createAdmission, type FillLimits } from './admission.ts'
 import { isLie } from './attempts.ts'
-import { isDiskBroken, isDiskFull } from './disk-trouble.ts'
 import type { BlobSource } from './download.ts'
 import { createFill, type Fill } from './fill.ts'
 
@@ -47,10 +47,13 @@ export interface RunningFill {
   readonly registry: string
   /** The repositories that will hold the blob. */
   readonly repositories: ReadonlySet<RepositoryName>
-  /** See {@link Fill.head}. */
-  readonly head: Promise<number>
   readonly done: Promise<void>
-  join(repository: RepositoryName): void
+  /** Resolves with {@link Fill.head} for one who waits for it. @throws UpstreamError also when that takes too long */
+  size(signal: AbortSignal): Promise<number>
+  /** Whether upstream says that it has the blob. @throws UpstreamError when it takes too long to say */
+  confirmed(signal: AbortSignal): Promise<boolean>
+  /** Resolves when the repository holds the blob, or will when it is here. */
+  join(repository: RepositoryName): Promise<void>
   /** Resolves when upstream has said that it has the blob. */
   open(signal: AbortSignal): Promise<OpenBlob>
 }
@@ -70,16 +73,19 @@ export interface FillsOptions {
 /** What waits for its turn costs memory: nobody may have more of it than this waiting, nor all together. */
 const mostOfClient = 512
 const mostInAll = 4096
-/** How long a client waits for a place among the fills; its own deadline for a head is longer. */
+/** How long a client waits for a place among the fills, and for a head in all; its own deadline is longer. */
 const placeMs = 10_000
+const headMs = 20_000
 
 export function createFills(options: FillsOptions): Fills {
   const { metrics } = options
   const running = new Map<string, RunningFill & { client: string }>()
   const stop = new AbortController()
+  const admission = createAdmission(options.limits)
   const shared: Shared = {
     options,
-    admission: createAdmission(options.limits),
+    admission,
+    readersChanged: oncePerTurn(admission.changed),
     slots: createSlots(options.limits.all),
     signal: stop.signal,
   }
@@ -122,7 +128,10 @@ export function createFills(options: FillsOptions): Fills {
   return {
     find: (digest) => running.get(`${algorithmOf(digest)}-${hexOf(digest)}`),
     start,
-    limit: shared.admission.limit,
+    limit(limits) {
+      shared.admission.limit(limits)
+      shared.slots.limit(limits.all)
+    },
     trouble: () => trouble && `the disk keeps no blobs: ${String(trouble.error)}`,
     async [Symbol.asyncDispose]() {
       stop.abort(new Error('the node is stopping'))
@@ -144,11 +153,16 @@ function troubleOf(error: unknown): Trouble | undefined {
 interface Shared {
   options: FillsOptions
   admission: Admission
+  readersChanged(): void
   slots: Slots
   signal: AbortSignal
 }
 
-function run({ options, admission, slots, signal }: Shared, request: FillRequest, id: string): RunningFill {
+function run(
+  { options, admission, readersChanged, slots, signal }: Shared,
+  request: FillRequest,
+  id: string,
+): RunningFill {
   const { digest, registry, client, statedSize, source } = request
   const repositories = new Set([request.repository])
   const part = join(options.directory, id)
@@ -162,13 +176,13 @@ function run({ options, admission, slots, signal }: Shared, request: FillRequest
     {
       digest,
       file: `${part}.part`,
-      extents: `${part}.extents`,
+      marks: `${part}.marks`,
       statedSize,
       source,
       slots,
       sync: options.sync,
       admit: (hasReaders, ended) => admission.enter({ registry, client, hasReaders }, ended),
-      onReaders: admission.changed,
+      onReaders: readersChanged,
       async commit(file, extents) {
         await options.blobs.adopt(digest, file, extents)
         // Before the last bytes are released: what a client has got must be here after a kill.
@@ -179,16 +193,39 @@ function run({ options, admission, slots, signal }: Shared, request: FillRequest
     },
     signal,
   )
+  /** Who waits for it is a reader: its fill does not leave its place to others. */
+  async function size(caller: AbortSignal): Promise<number> {
+    const reader = fill.reader()
+    try {
+      return await headWithin(fill, caller)
+    } finally {
+      reader?.release()
+    }
+  }
   return {
     digest,
     registry,
     repositories,
-    head: fill.head,
     done: fill.done,
-    join(repository) {
+    size,
+    async confirmed(caller) {
+      const failed = fill.head.then(
+        () => false,
+        () => true,
+      )
+      try {
+        await size(caller)
+        return true
+      } catch (error) {
+        caller.throwIfAborted()
+        if (await Promise.race([failed, false])) return false
+        throw error
+      }
+    },
+    async join(repository) {
       if (repositories.has(repository)) return
       repositories.add(repository)
-      if (committed) linkAll([repository])
+      if (committed) await linkAll([repository])
     },
     async open(caller) {
       const growing = fill.reader()
@@ -202,15 +239,39 @@ function run({ options, admission, slots, signal }: Shared, request: FillRequest
 }
 
 async function openGrowing(fill: Fill, growing: Growing, caller: AbortSignal): Promise<OpenBlob> {
-  using deadline = startDeadline(placeMs, caller)
-  fill.admitted.then(deadline.lift)
   try {
-    return { kind: 'growing', growing, size: await orAbandon(fill.head, deadline.signal) }
+    return { kind: 'growing', growing, size: await headWithin(fill, caller) }
   } catch (error) {
     growing.release()
-    caller.throwIfAborted()
-    if (deadline.expired) throw new UpstreamError('limited', `no place among the fills within ${placeMs} ms`)
     throw error
+  }
+}
+
+/** Its head, within the time that clients wait for one. */
+async function headWithin(fill: Fill, caller: AbortSignal): Promise<number> {
+  using place = startDeadline(placeMs, caller)
+  using head = startDeadline(headMs, place.signal)
+  fill.admitted.then(place.lift)
+  try {
+    return await orAbandon(fill.head, head.signal)
+  } catch (error) {
+    caller.throwIfAborted()
+    if (place.expired) throw new UpstreamError('limited', `no place among the fills within ${placeMs} ms`)
+    if (head.expired) throw new UpstreamError('down', `no answer for a blob within ${headMs} ms`)
+    throw error
+  }
+}
+
+/** Many readers come and go at once. */
+function oncePerTurn(work: () => void): () => void {
+  let due = false
+  return () => {
+    if (due) return
+    due = true
+    setImmediate(() => {
+      due = false
+      work()
+    })
   }
 }
 

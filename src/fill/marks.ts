@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto'
-import { type FileHandle, open, readFile, writeFile } from 'node:fs/promises'
-import { errorCodeOf } from '../flow/error-code.ts'
+import { constants, type FileHandle, open, readFile, writeFile } from 'node:fs/promises'
+import { extentBytes } from '../blobs/extents.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { type Coverage, createCoverage } from './coverage.ts'
-import { extentBytes, type Mark, markBytes, marksPerExtent } from './extents.ts'
+import { type Mark, markBytes, marksPerExtent } from './extent-hashes.ts'
 
 const lineBytes = 65
 
 /**
  * The file of marks beside a growing file: a line of hex for each, at the place that its extent and count give it. After
- * a power cut it may be older or newer than the data, which is why {@link recover} believes no line before it has hashed
+ * a power cut it may be older or newer than the data, which is why {@link cutBack} believes no line before it has hashed
  * the bytes.
  */
 export interface MarksFile {
@@ -18,18 +18,20 @@ export interface MarksFile {
 }
 
 export function createMarksFile(file: string): MarksFile {
-  let handle: FileHandle | undefined
+  let opened: Promise<FileHandle> | undefined
   return {
     async write(marks) {
       if (marks.length === 0) return
-      handle ??= await openForWriting(file)
+      opened ??= open(file, constants.O_RDWR | constants.O_CREAT, 0o600)
+      const handle = await opened
       for (const { line, hexes } of runsOf(marks)) {
         await handle.write(hexes.map((hex) => `${hex}\n`).join(''), line * lineBytes)
       }
     },
     async close() {
-      await handle?.close()
-      handle = undefined
+      const its = opened
+      opened = undefined
+      await (await its?.catch(() => undefined))?.close()
     },
   }
 }
@@ -46,20 +48,12 @@ function runsOf(marks: readonly Mark[]): { line: number; hexes: string[] }[] {
   return runs
 }
 
-async function openForWriting(file: string): Promise<FileHandle> {
-  try {
-    return await open(file, 'r+')
-  } catch (error) {
-    if (errorCodeOf(error) !== 'ENOENT') throw error
-    return open(file, 'wx', 0o600)
-  }
-}
-
 /**
- * What of `part` can be believed: of each extent as much as hashes to one of its marks. Both files are cut back to that. The end of a blob, of `statedSize` or as far as it goes, is never believed: upstream is asked once more for it.
+ * What of `part` can be believed: of each extent as much as hashes to one of its marks. Both files are cut back to that.
+ * The end of a blob, of `statedSize` or as far as it goes, is never believed: upstream is asked once more for it.
  * @param update is shown the believed bytes; the buffer is used again when it returns
  */
-export async function recover(
+export async function cutBack(
   part: FileHandle,
   marksFile: string,
   statedSize: number | undefined,

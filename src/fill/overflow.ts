@@ -48,6 +48,7 @@ function createReader(options: OverflowOptions): OverflowReader {
   /** What may be given away, from `start` on. */
   let current: { start: number; bytes: Buffer } = { start, bytes: Buffer.alloc(0) }
   let heldBack: Buffer = Buffer.alloc(0)
+  let proven = false
 
   /** Divides new bytes, which begin at `from`, into what may go and what has to wait for the proof. */
   function take(from: number, bytes: Buffer): void {
@@ -63,6 +64,11 @@ function createReader(options: OverflowOptions): OverflowReader {
       )
     }
     current = { start: size - heldBack.length, bytes: heldBack }
+    proven = true
+  }
+  /** What the file holds of the last bytes waits for the proof, too. */
+  function readable(): number {
+    return proven ? size : Math.min(current.start + current.bytes.length, size - heldBackBytes)
   }
   async function more(signal: AbortSignal): Promise<void> {
     if (offset === size) return prove()
@@ -76,8 +82,8 @@ function createReader(options: OverflowOptions): OverflowReader {
   return {
     start,
     async readableFrom(position, signal) {
-      while (current.start + current.bytes.length <= position) await more(signal)
-      return current.start + current.bytes.length
+      while (readable() <= position) await more(signal)
+      return readable()
     },
     read(buffer, length, position) {
       const from = position - current.start

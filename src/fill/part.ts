@@ -1,11 +1,12 @@
 import type { Hash } from 'node:crypto'
 import { type FileHandle, open, rm, writeFile } from 'node:fs/promises'
+import { extentBytes, textOf } from '../blobs/extents.ts'
+import { isDiskFull } from '../flow/disk-trouble.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type Coverage, createCoverage } from './coverage.ts'
-import { isDiskFull } from './disk-trouble.ts'
-import { createExtentHashes, type ExtentHashes, extentBytes } from './extents.ts'
-import { createMarksFile, recover } from './marks.ts'
+import { createExtentHashes, type ExtentHashes } from './extent-hashes.ts'
+import { createMarksFile, cutBack } from './marks.ts'
 import { createSyncer } from './syncer.ts'
 import { createWholeHash, type WholeHash } from './whole-hash.ts'
 import { writeFully } from './write-fully.ts'
@@ -16,8 +17,8 @@ export interface PartOptions {
   digest: Digest
   /** The file that grows; what an earlier process left there is checked and kept. */
   file: string
-  /** Of the marks while it grows, and of the extents' hashes in the end. */
-  extents: string
+  /** Beside it: the hashes of what has landed. */
+  marks: string
   statedSize?: number
   /** Whether its bytes must be on the disk before they are a blob. */
   sync: boolean
@@ -27,7 +28,7 @@ export interface PartOptions {
 export interface Part {
   /** `undefined` on a disk that takes no file. */
   readonly handle: FileHandle | undefined
-  readonly coverage: Pick<Coverage, 'bytes' | 'endFrom' | 'gapFrom'>
+  readonly coverage: Pick<Coverage, 'bytes' | 'end' | 'endFrom' | 'gapFrom'>
   /** The blob's. */
   size: number | undefined
   /** Puts `count` bytes into a gap. They are there for readers when it resolves. */
@@ -36,6 +37,8 @@ export interface Part {
   digestHex(): Promise<string>
   /** Brings it to the disk. @returns the file of its extents' hashes; a small blob has none */
   seal(): Promise<string | undefined>
+  /** The sealed file is a blob now. */
+  adopted(): Promise<void>
   /** From where on the whole can be proven without its first bytes, when the disk takes no more. */
   seen(): Promise<Seen>
   discard(): Promise<void>
@@ -63,7 +66,7 @@ export async function openPart(options: PartOptions): Promise<Part> {
   if (!opened.isOld || !opened.handle)
     return createPart(options, opened, { whole, extents, coverage: createCoverage() })
   try {
-    const coverage = await recover(opened.handle, options.extents, statedSize, update)
+    const coverage = await cutBack(opened.handle, options.marks, statedSize, update)
     extents.takeMarks()
     return createPart(options, opened, { whole, extents, coverage })
   } catch (error) {
@@ -79,10 +82,10 @@ interface Opened {
   refusal?: unknown
 }
 
-async function openFile({ file, extents }: PartOptions): Promise<Opened> {
+async function openFile({ file, marks }: PartOptions): Promise<Opened> {
   const known = await unlessAbsent(open(file, 'r+'))
   if (known) return { handle: known, isOld: true }
-  await rm(extents, { force: true })
+  await rm(marks, { force: true })
   try {
     return { handle: await open(file, 'wx+', 0o600), isOld: false }
   } catch (refusal) {
@@ -99,7 +102,8 @@ interface Known {
 
 function createPart(options: PartOptions, { handle, refusal }: Opened, known: Known): Part {
   const { whole, extents, coverage } = known
-  const marks = createMarksFile(options.extents)
+  const marks = createMarksFile(options.marks)
+  const lines = `${options.file}.extents`
   let refused: Seen['refused']
   let behind: Promise<void> | undefined
   let failure: { error: unknown } | undefined
@@ -168,10 +172,14 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       await syncer.settle()
       throwFailure()
       if (options.sync) await handle?.sync()
+      if ((part.size ?? 0) <= extentBytes) return undefined
+      // In a file of their own: a node that is killed now goes on by the marks.
+      await writeFile(lines, textOf(extents.lines()), { mode: 0o600 })
+      return lines
+    },
+    async adopted() {
       await marks.close()
-      if ((part.size ?? 0) <= extentBytes) return void (await rm(options.extents, { force: true }))
-      await writeFile(options.extents, `${extents.lines().join('\n')}\n`, { mode: 0o600 })
-      return options.extents
+      await rm(options.marks, { force: true })
     },
     async seen() {
       await behind
@@ -182,7 +190,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       return { offset: whole.offset, hash: whole.copy(), refused }
     },
     async discard() {
-      await Promise.all([rm(options.file, { force: true }), rm(options.extents, { force: true })])
+      await Promise.all([options.file, options.marks, lines].map((file) => rm(file, { force: true })))
     },
     async end() {
       await behind

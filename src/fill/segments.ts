@@ -1,4 +1,4 @@
-import { extentBytes } from './extents.ts'
+import { extentBytes } from '../blobs/extents.ts'
 
 /** A registry that is nearer gains nothing by a second connection. */
 const farMs = 20

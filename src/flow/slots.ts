@@ -1,20 +1,23 @@
 /** At most so many holders at once; the others wait in order. */
 export interface Slots {
   readonly free: number
+  /** From now on so many. Who holds one keeps it. */
+  limit(most: number): void
   /** @returns the function that gives the slot back; calling it again does nothing. */
   acquire(signal: AbortSignal): Promise<() => void>
   /** One that is free now, and that nobody waits for. */
   tryAcquire(): (() => void) | undefined
 }
 
-export function createSlots(limit: number): Slots {
+export function createSlots(initial: number): Slots {
+  let limit = initial
   let held = 0
   const waiting = new Set<() => void>()
 
   function release(): void {
     held -= 1
     const [next] = waiting
-    next?.()
+    if (held < limit) next?.()
   }
 
   function take(): () => void {
@@ -30,6 +33,10 @@ export function createSlots(limit: number): Slots {
   return {
     get free() {
       return limit - held
+    },
+    limit(most) {
+      limit = most
+      for (const enter of [...waiting].slice(0, Math.max(0, limit - held))) enter()
     },
     tryAcquire: () => (held < limit ? take() : undefined),
     acquire(signal) {

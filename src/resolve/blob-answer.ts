@@ -1,6 +1,5 @@
 import type { FoundBlob, OpenBlob } from '../blobs/blob-store.ts'
 import type { RunningFill } from '../fill/fills.ts'
-import { orAbandon } from '../flow/abandon.ts'
 import { answerFor } from './errors.ts'
 import { unlessLost } from './local.ts'
 import type { CacheStatus } from './repository.ts'
@@ -21,7 +20,7 @@ export interface OpenAnswer {
 export function growingAnswer(fill: RunningFill): BlobAnswer {
   return {
     source: 'fill',
-    size: (signal) => orAbandon(fill.head, signal),
+    size: fill.size,
     open: async (signal) => ({ source: 'fill', blob: await fill.open(signal) }),
   }
 }

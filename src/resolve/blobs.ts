@@ -71,16 +71,9 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     signal: AbortSignal,
   ): Promise<Shared> {
     if (fill.registry !== repository.upstream.client.settings.name) return { kind: 'others' }
-    const confirmed = await orAbandon(
-      fill.head.then(
-        () => true,
-        () => false,
-      ),
-      signal,
-    )
-    if (!confirmed) return share(repository, fill.digest, signal)
+    if (!(await fill.confirmed(signal))) return share(repository, fill.digest, signal)
     if (!(await mayShare(repository, fill.digest, [...fill.repositories], signal))) return { kind: 'others' }
-    fill.join(repository.repository)
+    await fill.join(repository.repository)
     return { kind: 'growing', fill }
   }
 
@@ -94,10 +87,10 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     const isNamed = (await metadata.manifests.statedSize(repository.repository, digest)) !== undefined
     const owners = holders.map(ownerOf)
     if (isNamed && owners.some((owner) => owner?.public)) return true
-    const { client, repository: name } = repository.upstream
+    const { client } = repository.upstream
     if (!owners.some((owner) => owner?.registry === client.settings.name)) return false
     try {
-      await client.headBlob(name, digest, signal)
+      await headUpstream(repository, digest, signal)
       return true
     } catch (error) {
       if (error instanceof UpstreamError && error.kind === 'absent') return false

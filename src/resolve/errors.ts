@@ -33,7 +33,7 @@ export function unavailable(message: string, retryAfterMs = 0, cause?: unknown):
   return new RegistryError('UNAVAILABLE', { message, cause, headers: { 'retry-after': String(seconds) } })
 }
 
-const full: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'SQLITE_FULL'])
+const full: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'SQLITE_FULL'])
 /** A folder that has gone or is not ours any more is no answer about a blob: the blob's own absence never throws. */
 const broken: ReadonlySet<string> = new Set([
   ...[

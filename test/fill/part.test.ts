@@ -1,7 +1,8 @@
 import { readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { extentBytes, markBytes } from '../../src/fill/extents.ts'
+import { extentBytes } from '../../src/blobs/extents.ts'
+import { markBytes } from '../../src/fill/extent-hashes.ts'
 import { openPart, type Part } from '../../src/fill/part.ts'
 import { digestOf, hexOf } from '../../src/oci/digest.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
@@ -12,10 +13,10 @@ const digest = digestOf(bytes)
 
 async function files() {
   const folder = await temporaryDirectory()
-  const [file, extents] = [join(folder.path, 'x.part'), join(folder.path, 'x.extents')]
+  const [file, marks] = [join(folder.path, 'x.part'), join(folder.path, 'x.marks')]
   const open = (statedSize?: number) =>
-    openPart({ digest, file, extents, sync: true, ...(statedSize !== undefined && { statedSize }) })
-  return { file, extents, open, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
+    openPart({ digest, file, marks, sync: true, ...(statedSize !== undefined && { statedSize }) })
+  return { file, marks, open, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
 }
 
 async function write(part: Part, start: number, end: number): Promise<void> {
@@ -48,7 +49,7 @@ test('a part that is written in any order has the digest of the whole and the ha
 
 describe('after a kill a part is believed', () => {
   const killed = async (
-    damage: (names: { file: string; extents: string }) => Promise<void>,
+    damage: (names: { file: string; marks: string }) => Promise<void>,
     to = 9 * markBytes + 5,
   ) => {
     await using part = await files()
@@ -81,7 +82,7 @@ describe('after a kill a part is believed', () => {
     expect(await killed(({ file }) => truncate(file, 5 * markBytes + 7))).toBe(5)
   })
   test('as far as its marks reach', async () => {
-    expect(await killed(({ extents }) => truncate(extents, 3 * 65))).toBe(3)
+    expect(await killed(({ marks }) => truncate(marks, 3 * 65))).toBe(3)
   })
   test('up to a page that was lost', async () => {
     const lose = async ({ file }: { file: string }) => {
@@ -92,10 +93,21 @@ describe('after a kill a part is believed', () => {
     expect(await killed(lose)).toBe(6)
   })
   test('not at all without marks', async () => {
-    expect(await killed(({ extents }) => writeFile(extents, ''))).toBe(0)
+    expect(await killed(({ marks }) => writeFile(marks, ''))).toBe(0)
   })
   test('not at all with garbled ones', async () => {
-    expect(await killed(({ extents }) => writeFile(extents, 'g'.repeat(2000)))).toBe(0)
+    expect(await killed(({ marks }) => writeFile(marks, 'g'.repeat(2000)))).toBe(0)
+  })
+  test('although it was about to be a blob', async () => {
+    await using part = await files()
+    const before = await part.open(bytes.length)
+    await write(before, 0, bytes.length)
+    await before.digestHex()
+    await before.seal()
+    await leave(before)
+    const after = await part.open(bytes.length)
+    expect(after.coverage.bytes).toBe(3 * extentBytes)
+    await leave(after)
   })
   test('in its middle', async () => {
     await using part = await files()
@@ -110,4 +122,14 @@ describe('after a kill a part is believed', () => {
     expect(await after.digestHex()).toBe(hexOf(digest))
     await leave(after)
   })
+})
+
+test('the first marks of connections side by side go into one file', async () => {
+  await using part = await files()
+  const grown = await part.open(bytes.length)
+  await Promise.all([0, 1, 2].map((extent) => write(grown, extent * extentBytes, (extent + 1) * extentBytes)))
+  await leave(grown)
+  const after = await part.open(bytes.length)
+  expect(after.coverage.bytes).toBe(3 * extentBytes)
+  await leave(after)
 })

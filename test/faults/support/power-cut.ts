@@ -26,7 +26,7 @@ export async function losePages(chance: Chance, folder: string, earlier: Snapsho
   const done: string[] = []
   for (const name of (await readdir(folder)).sort()) {
     const file = join(folder, name)
-    const harms = name.endsWith('.extents') ? harmsOfLines : harmsOfPages
+    const harms = name.endsWith('.marks') ? harmsOfLines : harmsOfPages
     const harm = chance.pick([older(earlier.get(name)), ...harms])
     await harm(chance, file)
     done.push(`${harm.name} ${name}`)

@@ -1,8 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { extentBytes } from '../blobs/extents.ts'
 
-export { extentBytes }
-
 /** While a blob is on its way, the hash of an extent is noted each time so much more of it has come. */
 export const markBytes = 512 * 1024
 export const marksPerExtent = extentBytes / markBytes

@@ -1,4 +1,4 @@
-import { errorCodeOf } from '../flow/error-code.ts'
+import { errorCodeOf } from './error-code.ts'
 
 const full = ['ENOSPC', 'EDQUOT', 'EROFS', 'EFBIG']
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { createExtentHashes, extentBytes, markBytes } from '../../src/fill/extents.ts'
+import { extentBytes } from '../../src/blobs/extents.ts'
+import { createExtentHashes, markBytes } from '../../src/fill/extent-hashes.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 
 const bytes = pseudoRandomBytes(2 * extentBytes + 1000, 'extents')
