@@ -32,11 +32,15 @@ interface Guest extends Holder, Waiter {
   dismiss(): void
 }
 
+/** When more wait than this, whoever comes or changes its mind is looked at once a turn. */
+const crowd = 64
+
 export function createAdmission(initial: FillLimits): Admission {
   let limits = initial
   const waiting = new Set<Guest>()
   const holding = new Set<Guest>()
   let tickets = 0
+  let due = false
 
   function settle(): void {
     if (waiting.size === 0) return
@@ -54,8 +58,23 @@ export function createAdmission(initial: FillLimits): Admission {
     for (const guest of admitted) guest.admit()
   }
 
+  function settleSoon(): void {
+    if (due) return
+    if (waiting.size <= crowd) {
+      settle()
+      return
+    }
+    due = true
+    setImmediate(() => {
+      due = false
+      settle()
+    })
+  }
+
   function leave(guest: Guest): void {
-    if (holding.delete(guest) || waiting.delete(guest)) settle()
+    const wasIn = holding.delete(guest)
+    const wasPromised = waiting.delete(guest) && guest.promised
+    if (wasIn || wasPromised) settleSoon()
   }
 
   return {
@@ -81,10 +100,10 @@ export function createAdmission(initial: FillLimits): Admission {
       }
       signal.addEventListener('abort', giveUp, { once: true })
       waiting.add(guest)
-      settle()
+      settleSoon()
       return promise
     },
-    changed: settle,
+    changed: settleSoon,
     limit(next) {
       limits = next
       settle()

@@ -81,11 +81,9 @@ export function createFills(options: FillsOptions): Fills {
   const { metrics } = options
   const running = new Map<string, RunningFill & { client: string }>()
   const stop = new AbortController()
-  const admission = createAdmission(options.limits)
   const shared: Shared = {
     options,
-    admission,
-    readersChanged: oncePerTurn(admission.changed),
+    admission: createAdmission(options.limits),
     slots: createSlots(options.limits.all),
     signal: stop.signal,
   }
@@ -153,16 +151,11 @@ function troubleOf(error: unknown): Trouble | undefined {
 interface Shared {
   options: FillsOptions
   admission: Admission
-  readersChanged(): void
   slots: Slots
   signal: AbortSignal
 }
 
-function run(
-  { options, admission, readersChanged, slots, signal }: Shared,
-  request: FillRequest,
-  id: string,
-): RunningFill {
+function run({ options, admission, slots, signal }: Shared, request: FillRequest, id: string): RunningFill {
   const { digest, registry, client, statedSize, source } = request
   const repositories = new Set([request.repository])
   const part = join(options.directory, id)
@@ -182,7 +175,7 @@ function run(
       slots,
       sync: options.sync,
       admit: (hasReaders, ended) => admission.enter({ registry, client, hasReaders }, ended),
-      onReaders: readersChanged,
+      onReaders: admission.changed,
       async commit(file, extents) {
         await options.blobs.adopt(digest, file, extents)
         // Before the last bytes are released: what a client has got must be here after a kill.
@@ -259,19 +252,6 @@ async function headWithin(fill: Fill, caller: AbortSignal): Promise<number> {
     if (place.expired) throw new UpstreamError('limited', `no place among the fills within ${placeMs} ms`)
     if (head.expired) throw new UpstreamError('down', `no answer for a blob within ${headMs} ms`)
     throw error
-  }
-}
-
-/** Many readers come and go at once. */
-function oncePerTurn(work: () => void): () => void {
-  let due = false
-  return () => {
-    if (due) return
-    due = true
-    setImmediate(() => {
-      due = false
-      work()
-    })
   }
 }
 
