@@ -1,22 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { extentBytes } from '../blobs/extents.ts'
 import { orAbandon } from '../flow/abandon.ts'
-import { type BlobOffset, type BlobStream, UpstreamError } from '../upstream/registry-client.ts'
+import { UpstreamError } from '../upstream/registry-client.ts'
 import { createAttempts, isLie, isPassing } from './attempts.ts'
 import type { Span } from './coverage.ts'
-import { type Landing, land } from './land.ts'
+import { land } from './land.ts'
 import type { Part } from './part.ts'
 import { createConnectionRate } from './rate.ts'
 import { isSoon, nextSpan, type ScheduleRules } from './schedule.ts'
 import { divisionOf } from './segments.ts'
-
-/** Where a fill gets its bytes. */
-export interface BlobSource {
-  open(from: BlobOffset, signal: AbortSignal): Promise<BlobStream>
-  /** See RegistryClient. */
-  latencyMs(): number | undefined
-  segments(): number | 'auto'
-}
+import { type BlobSource, createTalk, type Request, restOf } from './talk.ts'
 
 export interface DownloadOptions {
   part: Part
@@ -51,25 +44,15 @@ const soonMs = 1000
 /** About what is in flight, and lost, when the connection that was to bring those bytes is cut. */
 const soonBytesAtLeast = 4 * 1024 * 1024
 
-/** What one connection is bringing. */
-interface Claim extends Landing {
-  start: number
-  /** Upstream is asked for less than the whole. */
-  isPart: boolean
-}
-
 export function createDownload(options: DownloadOptions): Download {
   const { part, source } = options
-  const claims = new Set<Claim>()
+  const claims = new Set<Request>()
   const rate = createConnectionRate()
   const attempts = createAttempts()
+  const talk = createTalk(part, source)
   let accepted = false
-  /** As far as is known, upstream answers ranges as they are asked for. */
-  let ranges = true
   let most = mostConnections
   let speedKnown = false
-  let conditional = true
-  let etag: string | undefined
   let pauseMs = 0
   let failure: { error: unknown } | undefined
   let awakened = Promise.withResolvers<void>()
@@ -102,25 +85,20 @@ export function createDownload(options: DownloadOptions): Download {
       : Math.max(soonBytesAtLeast, (known * soonMs) / 1000)
   }
 
-  function theRest(): Span {
-    const end = part.size ?? Number.POSITIVE_INFINITY
-    return { start: part.coverage.endFrom(0), end }
-  }
-
   /** Where the size is not known yet, the first part tells it. */
   function theBeginning(): Span {
-    const { start } = theRest()
+    const { start } = restOf(part)
     return { start, end: start + rules().segmentBytes }
   }
 
   function nextWork(): Span | undefined {
     const { size, coverage } = part
-    const isDivisible = accepted && ranges && size !== undefined
+    const isDivisible = accepted && talk.ranges && size !== undefined
     if (claims.size > 0 && !isDivisible) return undefined
-    if (!ranges) return theRest()
+    if (!talk.ranges) return restOf(part)
     if (size === undefined) return theBeginning()
     // Upstream has to say that it has what takes no byte.
-    if (!accepted && coverage.endFrom(0) >= size) return theRest()
+    if (!accepted && coverage.endFrom(0) >= size) return restOf(part)
     return nextSpan({ coverage, size, claims: [...claims], wants: options.wants() }, rules())
   }
 
@@ -134,7 +112,7 @@ export function createDownload(options: DownloadOptions): Download {
       speedKnown = true
       wake()
     }
-    const claim: Claim = { start, position: start, end, isPart: false, onArrived, onLanded }
+    const claim: Request = { start, position: start, end, isPart: false, onArrived, onLanded }
     claims.add(claim)
     return bring(claim, signal)
       .then(
@@ -153,17 +131,8 @@ export function createDownload(options: DownloadOptions): Download {
       })
   }
 
-  async function bring(claim: Claim, signal: AbortSignal): Promise<void> {
-    const from = offsetOf(claim)
-    claim.isPart = from.offset > 0 || from.end !== undefined
-    const stream = await open(from, signal)
-    try {
-      signal.throwIfAborted()
-      agree(stream, claim)
-    } catch (error) {
-      stream.body.destroy()
-      throw error
-    }
+  async function bring(claim: Request, signal: AbortSignal): Promise<void> {
+    const stream = await talk.open(claim, claims.size > 1, options.isUrgent, signal)
     accepted = true
     options.onAccepted()
     wake()
@@ -171,68 +140,16 @@ export function createDownload(options: DownloadOptions): Download {
     await land(part, claim, stream, signal).finally(rate.closed)
     if (part.size === undefined) {
       if (claim.end === Number.POSITIVE_INFINITY) part.size = claim.position
-      else ranges = false
+      else talk.refuseRanges()
     } else if (part.coverage.endFrom(claim.position) < Math.min(claim.end, part.size)) {
       throw new UpstreamError('down', `upstream ended at ${claim.position} of ${part.size} bytes`)
     }
   }
 
-  /** Another of a registry's hosts may have another name for the same bytes; what they are the digest will say. */
-  async function open(from: BlobOffset, signal: AbortSignal): Promise<BlobStream> {
-    const stream = await source.open(from, signal)
-    if (!stream.ignoredRange || from.etag === undefined || from.etag === stream.etag) return stream
-    stream.body.destroy()
-    conditional = false
-    etag = undefined
-    const { etag: _, ...plain } = from
-    return source.open(plain, signal)
-  }
-
-  function offsetOf({ position, end }: Claim): BlobOffset {
-    const { isUrgent: urgent } = options
-    if (!ranges) return { offset: 0, urgent }
-    const isOpen = end === (part.size ?? Number.POSITIVE_INFINITY)
-    return {
-      offset: position,
-      urgent,
-      ...(!isOpen && { end }),
-      ...(etag !== undefined && { etag }),
-      ...(claims.size > 1 && { spare: true }),
-    }
-  }
-
-  /** @throws UpstreamError when what upstream says of the blob does not go with what is known of it */
-  function agree(stream: BlobStream, claim: Claim): void {
-    const { size } = part
-    if (size !== undefined && stream.size !== undefined && size !== stream.size) {
-      throw new UpstreamError(
-        'lying',
-        `upstream says the blob has ${stream.size} bytes, and it is known to have ${size}`,
-      )
-    }
-    if ((size ?? stream.size ?? part.coverage.end) < part.coverage.end) {
-      throw new UpstreamError(
-        'lying',
-        `upstream says that the blob ends before ${part.coverage.end} bytes of it`,
-      )
-    }
-    if (stream.offset > 0 && etag !== undefined && stream.etag !== undefined && etag !== stream.etag) {
-      throw new UpstreamError('lying', 'upstream sent a part of something else than it began with')
-    }
-    if (stream.ignoredRange) {
-      ranges = false
-      if (claims.size > 1) throw new UpstreamError('limited', 'upstream sends nothing but the whole')
-    }
-    if (conditional) etag = stream.etag
-    part.size ??= stream.size
-    if (stream.ignoredRange) Object.assign(claim, theRest(), { position: theRest().start })
-    else claim.end = Math.min(claim.end, part.size ?? claim.end)
-  }
-
-  function failed(error: unknown, claim: Claim): void {
+  function failed(error: unknown, claim: Request): void {
     const others = claims.size - 1
     // What upstream says of a part may be wrong where it would send the whole as it is.
-    if (isLie(error) && claim.isPart) ranges = false
+    if (isLie(error) && claim.isPart) talk.refuseRanges()
     else if (others > 0 && error instanceof UpstreamError) most = others
     else {
       // Before upstream has said yes, the one who asks is told at once; after it, nobody need notice the break.

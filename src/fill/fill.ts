@@ -5,11 +5,12 @@ import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 import type { Permit } from './admission.ts'
 import { isLie } from './attempts.ts'
-import { type BlobSource, createDownload, type Download } from './download.ts'
+import { createDownload, type Download } from './download.ts'
 import { createGrowth, type Growth, heldBackBytes } from './growth.ts'
 import { createOverflow, type Overflow } from './overflow.ts'
 import { openPart, type Part } from './part.ts'
 import { createPlace, type Place } from './place.ts'
+import type { BlobSource } from './talk.ts'
 
 export interface FillOptions {
   digest: Digest

@@ -3,10 +3,10 @@ import type { Slots } from '../flow/slots.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { type BlobStream, UpstreamError } from '../upstream/registry-client.ts'
 import { createAttempts, isPassing } from './attempts.ts'
-import type { BlobSource } from './download.ts'
 import { heldBackBytes } from './growth.ts'
 import { broken } from './land.ts'
 import type { Seen } from './part.ts'
+import type { BlobSource } from './talk.ts'
 
 /** The rest of a blob that the disk has no room for: each reader gets it from upstream directly, verified, and unkept. */
 export interface Overflow {

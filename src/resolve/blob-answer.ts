@@ -1,5 +1,5 @@
 import type { FoundBlob, OpenBlob } from '../blobs/blob-store.ts'
-import type { RunningFill } from '../fill/fills.ts'
+import type { RunningFill } from '../fill/running-fill.ts'
 import { answerFor } from './errors.ts'
 import { unlessLost } from './local.ts'
 import type { CacheStatus } from './repository.ts'

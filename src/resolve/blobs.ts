@@ -1,5 +1,6 @@
 import type { FoundBlob } from '../blobs/blob-store.ts'
-import type { Fills, RunningFill } from '../fill/fills.ts'
+import type { Fills } from '../fill/fills.ts'
+import type { RunningFill } from '../fill/running-fill.ts'
 import { orAbandon } from '../flow/abandon.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
