@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { settings } from '../src/config/settings.ts'
+import { createMetrics } from '../src/metrics.ts'
 import { loadPolicies } from '../src/policy/load.ts'
 import { temporaryDirectory } from './support/temporary.ts'
 
@@ -85,6 +86,13 @@ describe('the README', () => {
     }
     const rows = [...readme.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, name]) => name)
     expect(rows).toEqual(settings.map(({ name }) => name))
+  })
+
+  test('names metrics that there are', async () => {
+    const named = [...readme.matchAll(/`(outport_[a-z_]+)`/g)].map(([, name]) => name)
+    const shown = await createMetrics().text()
+    expect(named.length).toBeGreaterThan(8)
+    expect(named.filter((name) => !shown.includes(`# HELP ${name} `))).toEqual([])
   })
 
   test('shows client settings that stand in deploy/clients, where clients are run with them', async () => {

@@ -22,8 +22,7 @@ export function createBandwidth(bytesPerSecond: number, now = () => performance.
   function serve(): void {
     clearTimeout(timer)
     timer = undefined
-    while (waiting.size > 0 && now() >= freeAt) {
-      const next = firstOf(waiting)
+    for (let next = firstOf(waiting); next && now() >= freeAt; next = firstOf(waiting)) {
       waiting.delete(next)
       freeAt = Math.max(freeAt, now() - catchUpMs) + (next.count / bytesPerSecond) * 1000
       next.pass()
@@ -55,9 +54,9 @@ interface Waiter {
   pass(): void
 }
 
-function firstOf(waiting: ReadonlySet<Waiter>): Waiter {
+function firstOf(waiting: ReadonlySet<Waiter>): Waiter | undefined {
   const all = [...waiting]
-  return (all.find((each) => each.urgent()) ?? all[0]) as Waiter
+  return all.find((each) => each.urgent()) ?? all[0]
 }
 
 /** `body` no faster than its share. It is not read while it waits, and destroyed along with the stream that is returned. */

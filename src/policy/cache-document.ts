@@ -19,9 +19,9 @@ export const cacheDocument = mapping({
   maxAge: duration.optional().describe('Evict what was not used for so long'),
   pins: list(pattern, 'a list of patterns').prefault([]).describe('Repositories that are never evicted'),
   fills: mapping({
-    all: count(1, 4096).prefault(64),
-    perUpstream: count(1, 4096).prefault(32),
-    perClient: count(1, 4096).prefault(16),
+    all: count(1, 4096).prefault(64).describe('Of the whole site'),
+    perUpstream: count(1, 4096).prefault(32).describe('From one registry'),
+    perClient: count(1, 4096).prefault(16).describe('For one client'),
   })
     .prefault({})
     .describe('How many blobs are fetched at a time'),

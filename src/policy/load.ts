@@ -95,7 +95,8 @@ async function compile(documents: readonly Checked[], options: LoadOptions): Pro
   const projects = documents
     .filter((document) => document.kind === 'project')
     .map(({ body, source }) => ({ project: compileProject(body), source }))
-  const cache = documents.find((document) => document.kind === 'cache')?.body
+  const caches = documents.filter((document) => document.kind === 'cache')
+  const cache = caches[0]?.body
 
   problems.push(...checkSite(projects, registries, surroundings))
   const site: Site = Object.freeze({
@@ -103,7 +104,7 @@ async function compile(documents: readonly Checked[], options: LoadOptions): Pro
     registries: new Map(settings.map((registry) => [registry.name, registry])),
     cache: cache ? compileCache(cache, surroundings.diskBytes) : defaultCache(surroundings.diskBytes),
   })
-  return { site, projects, problems, warnings: warnings(projects, registries) }
+  return { site, projects, problems, warnings: warnings(projects, registries, caches) }
 }
 
 function declaredProjects(sources: readonly Source[]): string[] {

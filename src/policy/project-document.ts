@@ -50,7 +50,7 @@ export const projectDocument = mapping({
     )
     .prefault(false)
     .describe('Whether layers are fetched before they are asked for, of which platforms'),
-  sparse: flag.prefault(false),
+  sparse: flag.prefault(false).describe('An index without all of its images; not acted on yet'),
 })
 
 export type ProjectDocument = z.output<typeof projectDocument>

@@ -59,7 +59,7 @@ const reserve = z.union(
   { error: 'a number of requests or a percentage such as 10%' },
 )
 
-const segments = z.union([z.literal('auto'), count(1, 64)], { error: 'auto or a whole number from 1 to 64' })
+const segments = z.union([z.literal('auto'), count(1, 8)], { error: 'auto or a whole number from 1 to 8' })
 
 /** A remote endpoint. */
 export const registryDocument = mapping({
@@ -86,13 +86,26 @@ export const registryDocument = mapping({
   ca: filePath.optional().describe('PEM file of the authority that signed its certificate'),
   clientCertificate: mapping({ cert: filePath, key: filePath }).optional(),
   insecure: flag.prefault(false).describe('Do not check its certificate'),
-  bandwidth: bandwidth.optional().describe('A rate such as 20MiB/s, or the name of a calendar'),
-  connections: count(1, 1024).prefault(32),
-  timeouts: mapping({ head: timeout.prefault('10s'), idle: timeout.prefault('30s') }).prefault({}),
+  bandwidth: bandwidth
+    .optional()
+    .describe(
+      'A rate such as 20MiB/s for all blobs together, or the name of a calendar, which is not acted on yet',
+    ),
+  connections: count(1, 1024).prefault(32).describe('How many bodies of blobs are open at a time'),
+  timeouts: mapping({
+    head: timeout.prefault('10s').describe('Until an answer begins'),
+    idle: timeout.prefault('30s').describe('Between two pieces of an answer'),
+  })
+    .prefault({})
+    .describe('How long upstream is waited for'),
   budget: mapping({ reserve })
     .optional()
     .describe('Requests of its rate limit to keep back for what somebody waits for; default: 10%'),
-  segments: segments.prefault('auto').describe('Parallel ranges of one large blob'),
+  segments: segments
+    .prefault('auto')
+    .describe(
+      'Ranges of one large blob that are fetched at a time, 8 at most; auto: as many as the line is worth',
+    ),
 }).superRefine(({ type, url, urls }, context) => {
   if (url !== undefined && urls !== undefined) {
     context.addIssue({ code: 'custom', path: ['urls'], message: 'either url or urls' })

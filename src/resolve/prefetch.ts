@@ -19,8 +19,6 @@ export interface Prefetcher {
 export interface PrefetcherOptions {
   manifests: ManifestResolver
   blobs: BlobResolver
-  /** Whether a registry may be asked for what nobody has asked for yet. */
-  mayAsk(registry: RegistryClient): boolean
   lifetime: AbortSignal
   metrics: Pick<Metrics, 'prefetched'>
   /** What nobody foresaw: nobody waits, so somebody must hear of it. */
@@ -47,7 +45,7 @@ interface Task {
 }
 
 export function createPrefetcher(options: PrefetcherOptions): Prefetcher {
-  const { manifests, blobs, mayAsk, lifetime, metrics, onError } = options
+  const { manifests, blobs, lifetime, metrics, onError } = options
   const platforms = createPlatforms()
   const seen = new LRUCache<string, true>({ max: 10_000, ttl: lookAgainAfterMs })
   const lanes = createLanes<Task>({ width, depth, run })
@@ -128,6 +126,12 @@ export function createPrefetcher(options: PrefetcherOptions): Prefetcher {
       }
     },
   }
+}
+
+/** Whether a registry may be asked for what nobody has asked for yet. */
+function mayAsk(registry: RegistryClient): boolean {
+  const isLimited = registry.limits().some(({ limitedForMs = 0 }) => limitedForMs > 0)
+  return !registry.isDown() && !isLimited && !registry.isSparing()
 }
 
 function keyOf({ repository }: Pick<ResolvedRepository, 'repository'>, digest: Digest): string {

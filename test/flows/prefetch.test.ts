@@ -235,6 +235,7 @@ describe('while upstream', () => {
     const ended = (outcome: string) => site.edge.metrics('outport_prefetched_total', { outcome })
     await expect.poll(() => ended('dropped')).toBe(7)
     await expect.poll(() => ended('failed')).toBe(2)
+    expect([site.asked(app), site.asked(arm)]).toEqual([2, 0])
   })
 
   test('was away, what was given up is fetched when it is asked for again', async () => {

@@ -266,3 +266,38 @@ test('what is right but may surprise is a warning', async () => {
     '/a.yaml:10:12 registry "hq" › bandwidth: is checked, but not yet acted on',
   ])
 })
+
+describe('what a cache document says and nothing acts on', () => {
+  const warningsOf = async (text: string) => {
+    await using folder = await policyFolder({ 'a.yaml': `${hub}---\n${mirror}---\n${text}` })
+    const loaded = await folder.load()
+    if (!('site' in loaded)) throw new Error('a good folder was refused')
+    return loaded.warnings.map(({ line, field, message }) => [line, field, message])
+  }
+  const lines = `${hub}---\n${mirror}---\n`.split('\n').length
+
+  test.each([
+    ['budget', '200GiB'],
+    ['high', '96%'],
+    ['low', '80%'],
+    ['reserve', '5%'],
+    ['maxAge', '90d'],
+    ['pins', '[]'],
+  ])('is a warning where %s stands, also with its default', async (field, value) => {
+    expect(await warningsOf(`kind: cache\nmemory: 32MiB\n${field}: ${value}\n`)).toEqual([
+      [lines + 2, field, 'is checked, but not yet acted on'],
+    ])
+  })
+
+  test('is none where it is not said, nor for what acts', async () => {
+    expect(await warningsOf('kind: cache\n')).toEqual([])
+    expect(await warningsOf('kind: cache\nfills: { all: 8 }\nmemory: 32MiB\n')).toEqual([])
+  })
+})
+
+test('one blob comes over 8 connections at most', async () => {
+  const of = (segments: number | string) => problemsOf(`${hub}segments: ${segments}\n`)
+  expect(await of(8)).toEqual([])
+  expect((await of(9)).join()).toContain('expected a whole number from 1 to 8, found')
+  expect((await of('many')).join()).toContain('expected auto or a whole number from 1 to 8, found')
+})

@@ -1,0 +1,32 @@
+import type { Via } from '../flow/via.ts'
+import type { Logger } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import { createRegistryClients, type RegistryClients } from '../resolve/clients.ts'
+import { createRegistryClient, type UpstreamCall } from '../upstream/client.ts'
+import type { ProxySettings } from '../upstream/registry-client.ts'
+
+export interface ClientsOptions {
+  proxy: ProxySettings
+  version: string
+  via: Via
+  log: Logger
+  metrics: Metrics
+}
+
+export function openClients({ proxy, version, via, log, metrics }: ClientsOptions): RegistryClients {
+  const observe = observerOf(metrics, log)
+  return createRegistryClients(
+    (settings) => createRegistryClient({ settings, version, via: via.header, proxy, observe }),
+    (err) => log.warn({ err }, 'closing a registry client failed'),
+  )
+}
+
+function observerOf(metrics: Metrics, log: Logger): (call: UpstreamCall) => void {
+  return ({ registry, kind, method, outcome, ms }) => {
+    metrics.upstreamRequests.inc({ registry, kind, outcome })
+    // A blob's lies mostly show after its status: the fill counts them all.
+    const isFill = kind === 'blob' && method === 'GET'
+    if (outcome === 'lying' && !isFill) metrics.upstreamLies.inc({ registry })
+    log.debug({ registry, kind, outcome, ms: Math.round(ms) }, 'upstream')
+  }
+}

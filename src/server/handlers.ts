@@ -1,0 +1,69 @@
+import type { Fills } from '../fill/fills.ts'
+import { createBlobSender } from '../http/body.ts'
+import { createBufferPool } from '../http/buffers.ts'
+import type { Logger } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import { ownerOf, type Site } from '../projects/project.ts'
+import { createBlobHandler } from '../registry/blobs.ts'
+import { createReferrersHandler, createTagsHandler } from '../registry/listings.ts'
+import { createManifestHandler } from '../registry/manifests.ts'
+import { createResolved } from '../registry/resolved.ts'
+import type { RegistryHandlers } from '../registry/routes.ts'
+import { createBlobResolver } from '../resolve/blobs.ts'
+import type { RegistryClients } from '../resolve/clients.ts'
+import { createKeep } from '../resolve/keep.ts'
+import { createListings } from '../resolve/listings.ts'
+import { createLocalSource } from '../resolve/local.ts'
+import { createManifestResolver } from '../resolve/manifests.ts'
+import { createPrefetcher } from '../resolve/prefetch.ts'
+import type { Stores } from './stores.ts'
+
+/** What the pooled buffers of all answers may take together. */
+const bufferBytes = 96 * 1024 * 1024
+
+export interface Parts {
+  log: Logger
+  metrics: Metrics
+  stores: Stores
+  clients: RegistryClients
+  fills: Fills
+  /** As it is now. */
+  site(): Site
+}
+
+export function createHandlers(parts: Parts, owned: AsyncDisposableStack): RegistryHandlers {
+  const { log, metrics, stores, clients, fills, site } = parts
+  const { metadata, blobs } = stores
+  const lifetime = new AbortController()
+  // Ends before the fills do, so that nothing begins another one.
+  owned.defer(() => lifetime.abort(new Error('the node is stopping')))
+  const onError = (err: unknown) => log.error({ err }, 'could not keep what was fetched')
+  const local = createLocalSource({ metadata, blobs, memoryBytes: site().cache.memory })
+  const keep = createKeep({ blobs, metadata, onError })
+  const shared = { metadata, local, keep, lifetime: lifetime.signal, onError }
+  const sender = createBlobSender({
+    pool: createBufferPool(bufferBytes),
+    onBroken: (err) => log.warn({ err }, 'body broken off'),
+  })
+  const resolved = createResolved(clients)
+  const listings = createListings(shared)
+  const manifests = createManifestResolver(shared)
+  const layers = createBlobResolver({
+    ...shared,
+    fills,
+    ownerOf: (repository) => ownerOf(site(), repository),
+  })
+  const prefetcher = createPrefetcher({
+    manifests,
+    blobs: layers,
+    lifetime: lifetime.signal,
+    metrics,
+    onError: (err, digest) => log.warn({ err, digest }, 'prefetch failed'),
+  })
+  return {
+    manifest: createManifestHandler(manifests, prefetcher, resolved),
+    blob: createBlobHandler(layers, sender, resolved),
+    tags: createTagsHandler(listings, resolved),
+    referrers: createReferrersHandler(listings, resolved),
+  }
+}

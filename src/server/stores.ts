@@ -1,0 +1,71 @@
+import { join } from 'node:path'
+import type { BlobStore } from '../blobs/blob-store.ts'
+import { createFsBlobStore } from '../blobs/fs.ts'
+import type { Config } from '../config/config.ts'
+import { clearLeftovers, prepareDataDirectory } from '../coordination/data-directory.ts'
+import { lockDataDirectory } from '../coordination/data-lock.ts'
+import { createFills, type Fills, type FillsOptions } from '../fill/fills.ts'
+import type { Logger } from '../log.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { openMetadata } from '../metadata/open-metadata.ts'
+import type { Metrics } from '../metrics.ts'
+
+export interface Stores {
+  metadata: Metadata
+  blobs: BlobStore
+  /** Folder of the growing files. */
+  fills: string
+  /** File of the key that signs tokens. */
+  tokenKey: string
+}
+
+export interface StoresOptions {
+  config: Config
+  log: Logger
+  metrics: Metrics
+}
+
+/** @throws in one line what of the data directory does not allow it */
+export async function openStores(
+  { config: { data: folder, durability }, log, metrics }: StoresOptions,
+  owned: AsyncDisposableStack,
+): Promise<Stores> {
+  const data = await prepareDataDirectory(folder)
+  owned.use(await lockDataDirectory(folder))
+  await clearLeftovers(data)
+  const metadata = await openMetadata({ file: data.database, durability })
+  owned.defer(() => metadata.close())
+  const lifetime = new AbortController()
+  owned.defer(() => lifetime.abort(new Error('the node is stopping')))
+  const blobs = createFsBlobStore({
+    directory: data.blobs,
+    drafts: data.uploads,
+    quarantine: data.quarantine,
+    durability,
+    lifetime: lifetime.signal,
+    onRotten(digest, file) {
+      metrics.rotten.inc()
+      log.error({ digest, file }, 'a stored blob had other bytes')
+    },
+  })
+  return { metadata, blobs, fills: data.fills, tokenKey: join(data.keys, 'token.json') }
+}
+
+export function openFills(
+  { config, log, metrics }: StoresOptions,
+  { blobs, metadata, fills: directory }: Stores,
+  limits: FillsOptions['limits'],
+  owned: AsyncDisposableStack,
+): Fills {
+  return owned.use(
+    createFills({
+      directory,
+      blobs,
+      links: metadata.links,
+      sync: config.durability === 'full',
+      limits,
+      metrics,
+      onError: (err, digest) => log.warn({ err, digest }, 'fill failed'),
+    }),
+  )
+}
