@@ -86,9 +86,9 @@ export function createDownload(options: DownloadOptions): Download {
   }
 
   /** Where the size is not known yet, the first part tells it. */
-  function theBeginning(): Span {
+  function theBeginning(): Span | undefined {
     const { start } = restOf(part)
-    return { start, end: start + rules().segmentBytes }
+    return part.coverage.gapFrom(start, start + rules().segmentBytes)
   }
 
   function nextWork(): Span | undefined {
