@@ -14,6 +14,8 @@ const { setFlagsFromString } = await import('node:v8')
 // A socket's chunks are small objects that hold much memory elsewhere. While the young generation stays small they go with
 // its quick collections; else the whole heap is searched for them dozens of times for each gigabyte.
 setFlagsFromString('--semi-space-growth-factor=1')
+// One that small is through before other threads have woken up to help.
+setFlagsFromString('--no-parallel-scavenge')
 const { enableCompileCache } = await import('node:module')
 const { fileURLToPath } = await import('node:url')
 // Beside the program and not in a temporary folder, where others could put code. Worker threads find it by the variable.

@@ -1,7 +1,7 @@
 import { extentBytes } from '../blobs/extents.ts'
 
-/** A registry that is nearer gains nothing by a second connection. */
-const farMs = 20
+/** A registry that is nearer gains little by a second connection; one whose first answer took long may be as near. */
+const farMs = 50
 /** With more of them, readers would wait for what comes first while later bytes take their share of the line. */
 const mostConnections = 6
 /** What will be here sooner than this anyway is not divided. */

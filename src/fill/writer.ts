@@ -4,6 +4,9 @@ import type { Part } from './part.ts'
 /** While this much waits for the disk, upstream's socket is not read. */
 const maxWaitingBytes = 1024 * 1024
 
+/** Turns of the event loop that a write waits for more. */
+const patience = 3
+
 /** Puts one connection's bytes into a part: one write at a time, and what arrives meanwhile goes out with the next. */
 export interface Writer {
   push(position: number, bytes: Buffer): void
@@ -45,7 +48,7 @@ export function createWriter(part: Part, onLanded: () => void): Writer {
         failure = { error }
         roomy.resolve()
       }
-      if (waiting.length > 0) await immediate()
+      for (let turn = 0; turn < patience && waitingBytes < maxWaitingBytes / 2; turn += 1) await immediate()
     }
     draining = undefined
   }

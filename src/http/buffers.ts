@@ -13,7 +13,7 @@ export type BufferSize = 'small' | 'large'
 
 const bytesOf: Readonly<Record<BufferSize, number>> = {
   /** What a client that does not read can hold. */
-  small: 128 * 1024,
+  small: 64 * 1024,
   /** For clients that read as fast as we write: a system call per mebibyte. */
   large: 1024 * 1024,
 }
