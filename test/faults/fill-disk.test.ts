@@ -145,6 +145,8 @@ describe.skipIf(!canMount())('tmpfs: a disk that is full', () => {
       .map((digest) => site.get(digest, { signal: AbortSignal.timeout(25_000) }))
     await Promise.race([road.dry(), Promise.all(served)])
     await expect.poll(() => site.edge.metrics(skipped)).toBeGreaterThanOrEqual(3)
+    // Of the fills that were given up none is left; these are the clients' own.
+    await expect.poll(() => site.upstream.bodies.now).toBe(3)
 
     const refused = await Promise.all(blobs.slice(3).map((digest) => site.get(digest, { keep: true })))
 

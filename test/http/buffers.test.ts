@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { type BufferSize, createBufferPool, type LentBuffer } from '../../src/http/buffers.ts'
 
-const small = 128 * 1024
+const small = 64 * 1024
+const large = 1024 * 1024
 
 /** Buffers that are lent at once; the others wait. */
 async function lentAtOnce(lending: Promise<LentBuffer>[]): Promise<LentBuffer[]> {
@@ -36,15 +37,15 @@ test('one holder gets three quarters of it at most, and holds up no other', asyn
 })
 
 test('large ones are lent while there is plenty, and small ones else', async () => {
-  const pool = createBufferPool(64 * small)
+  const pool = createBufferPool(8 * large)
   const lent = await lentAtOnce(['a', 'b', 'c', 'd'].flatMap((holder) => ask(pool, 1, holder, 'large')))
-  expect(lent.map(({ buffer }) => buffer.length)).toEqual([8 * small, 8 * small, small, small])
+  expect(lent.map(({ buffer }) => buffer.length)).toEqual([large, large, small, small])
 })
 
 test('a holder of all the large ones is lent small ones beside them', async () => {
-  const pool = createBufferPool(64 * small)
+  const pool = createBufferPool(8 * large)
   await lentAtOnce(ask(pool, 2, 'a', 'large'))
-  expect(await lentAtOnce(ask(pool, 40, 'a', 'large'))).toHaveLength(32)
+  expect(await lentAtOnce(ask(pool, 80, 'a', 'large'))).toHaveLength(64)
 })
 
 test('even a pool that is smaller than a buffer lends one at a time', async () => {
