@@ -4,7 +4,7 @@ import { constants, type FileHandle, open, rename, rm, writeFile } from 'node:fs
 export const extentBytes = 4 * 1024 * 1024
 
 /** Hex of a SHA-256, and the end of its line. */
-const lineBytes = 65
+export const lineBytes = 65
 
 /** A blob of no bytes has one, too. */
 export function extentCountOf(size: number): number {

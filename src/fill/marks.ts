@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto'
 import { constants, type FileHandle, open, readFile, writeFile } from 'node:fs/promises'
-import { extentBytes } from '../blobs/extents.ts'
+import { extentBytes, lineBytes } from '../blobs/extents.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { type Coverage, createCoverage } from './coverage.ts'
 import { type Mark, markBytes, marksPerExtent } from './extent-hashes.ts'
-
-const lineBytes = 65
 
 /**
  * The file of marks beside a growing file: a line of hex for each, at the place that its extent and count give it. After

@@ -59,16 +59,17 @@ export async function openPart(options: PartOptions): Promise<Part> {
   const whole = createWholeHash(digest)
   const extents = createExtentHashes()
   const opened = await openFile(options)
-  const update = (position: number, bytes: Uint8Array) => {
+  const hash = (position: number, bytes: Uint8Array) => {
     extents.update(position, bytes)
     whole.update(position, bytes)
   }
+  const known = { whole, extents, hash }
   if (!opened.isOld || !opened.handle)
-    return createPart(options, opened, { whole, extents, coverage: createCoverage() })
+    return createPart(options, opened, { ...known, coverage: createCoverage() })
   try {
-    const coverage = await cutBack(opened.handle, options.marks, statedSize, update)
+    const coverage = await cutBack(opened.handle, options.marks, statedSize, hash)
     extents.takeMarks()
-    return createPart(options, opened, { whole, extents, coverage })
+    return createPart(options, opened, { ...known, coverage })
   } catch (error) {
     await opened.handle.close()
     throw error
@@ -97,11 +98,13 @@ async function openFile({ file, marks }: PartOptions): Promise<Opened> {
 interface Known {
   whole: WholeHash
   extents: ExtentHashes
+  /** Shows bytes to both. */
+  hash(position: number, bytes: Uint8Array): void
   coverage: Coverage
 }
 
 function createPart(options: PartOptions, { handle, refusal }: Opened, known: Known): Part {
-  const { whole, extents, coverage } = known
+  const { whole, extents, hash, coverage } = known
   const marks = createMarksFile(options.marks)
   const lines = `${options.file}.extents`
   let refused: Seen['refused']
@@ -124,8 +127,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       const position = whole.offset
       const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - position), position)
       if (bytesRead === 0) throw new Error(`a growing file ended at ${position} of ${end}`)
-      extents.update(position, buffer.subarray(0, bytesRead))
-      whole.update(position, buffer.subarray(0, bytesRead))
+      hash(position, buffer.subarray(0, bytesRead))
     }
   }
   function follow(file: FileHandle): void {
@@ -147,8 +149,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       written.catch(() => {})
       let at = position
       for (const chunk of batch) {
-        extents.update(at, chunk)
-        whole.update(at, chunk)
+        hash(at, chunk)
         at += chunk.length
       }
       try {
