@@ -112,9 +112,12 @@ export function createGrowth({ onWant, onReaders }: GrowthOptions): Growth {
       },
       async read(buffer, length, position) {
         if (own && position >= own.start) return own.read(buffer, length, position)
-        if (!part?.handle) throw new Error('bytes are read from a file that is not there')
-        const wanted = Math.min(length, (own?.start ?? Number.POSITIVE_INFINITY) - position)
-        return (await part.handle.read(buffer, 0, wanted, position)).bytesRead
+        if (!part) throw new Error('bytes are read from a file that is not there')
+        return part.read(
+          buffer,
+          Math.min(length, (own?.start ?? Number.POSITIVE_INFINITY) - position),
+          position,
+        )
       },
       release() {
         if (released) return

@@ -28,7 +28,7 @@ export async function land(
   const { body } = stream
   const stop = () => body.destroy()
   signal.addEventListener('abort', stop, { once: true })
-  const writer = createWriter(part, landing.onLanded)
+  const writer = createWriter(part, stream.giveBack, landing.onLanded)
   let at = stream.offset
 
   function take(chunk: Buffer): void {

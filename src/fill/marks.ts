@@ -11,25 +11,47 @@ import { type Mark, markBytes, marksPerExtent } from './extent-hashes.ts'
  * the bytes.
  */
 export interface MarksFile {
-  write(marks: readonly Mark[]): Promise<void>
+  /** Writes them within {@link noteMs}, together with those that come meanwhile. */
+  note(marks: readonly Mark[]): void
+  /** Settles when all are written. */
   close(): Promise<void>
 }
 
-export function createMarksFile(file: string): MarksFile {
-  let opened: Promise<FileHandle> | undefined
+/** What a kill may cost of a line: less than a mark of one of 25 MiB a second. */
+const noteMs = 20
+
+/** @param watch hears of a write that fails */
+export function createMarksFile(file: string, watch: (work: Promise<void>) => Promise<void>): MarksFile {
+  let noted: Mark[] = []
+  let timer: NodeJS.Timeout | undefined
+  let opened: FileHandle | undefined
+  let writing = Promise.resolve()
+
+  async function write(marks: readonly Mark[]): Promise<void> {
+    opened ??= await open(file, constants.O_RDWR | constants.O_CREAT, 0o600)
+    for (const { line, hexes } of runsOf(marks)) {
+      await opened.write(hexes.map((hex) => `${hex}\n`).join(''), line * lineBytes)
+    }
+  }
+  function flush(): void {
+    clearTimeout(timer)
+    timer = undefined
+    const marks = noted
+    noted = []
+    if (marks.length > 0) writing = watch(writing.then(() => write(marks)))
+  }
   return {
-    async write(marks) {
+    note(marks) {
       if (marks.length === 0) return
-      opened ??= open(file, constants.O_RDWR | constants.O_CREAT, 0o600)
-      const handle = await opened
-      for (const { line, hexes } of runsOf(marks)) {
-        await handle.write(hexes.map((hex) => `${hex}\n`).join(''), line * lineBytes)
-      }
+      noted.push(...marks)
+      timer ??= setTimeout(flush, noteMs)
     },
     async close() {
+      flush()
+      await writing
       const its = opened
       opened = undefined
-      await (await its?.catch(() => undefined))?.close()
+      await its?.close()
     },
   }
 }

@@ -8,6 +8,7 @@ import { type Coverage, createCoverage } from './coverage.ts'
 import { createExtentHashes, type ExtentHashes } from './extent-hashes.ts'
 import { createMarksFile, cutBack } from './marks.ts'
 import { createSyncer } from './syncer.ts'
+import { createTail } from './tail.ts'
 import { createWholeHash, type WholeHash } from './whole-hash.ts'
 import { writeFully } from './write-fully.ts'
 
@@ -31,8 +32,13 @@ export interface Part {
   readonly coverage: Pick<Coverage, 'bytes' | 'end' | 'endFrom' | 'gapFrom'>
   /** The blob's. */
   size: number | undefined
-  /** Puts `count` bytes into a gap. They are there for readers when it resolves. */
-  write(position: number, batch: readonly Buffer[], count: number): Promise<void>
+  /**
+   * Puts `count` bytes into a gap. They are there for readers when it resolves.
+   * @param release called when their memory may be used for others, if ever
+   */
+  write(position: number, batch: readonly Buffer[], count: number, release?: () => void): Promise<void>
+  /** Reads up to `length` bytes of what is there. @returns how many */
+  read(buffer: Buffer, length: number, position: number): Promise<number>
   /** The digest of the whole, when all of it is there. */
   digestHex(): Promise<string>
   /** Brings it to the disk. @returns the file of its extents' hashes; a small blob has none */
@@ -105,7 +111,7 @@ interface Known {
 
 function createPart(options: PartOptions, { handle, refusal }: Opened, known: Known): Part {
   const { whole, extents, hash, coverage } = known
-  const marks = createMarksFile(options.marks)
+  const tail = createTail()
   const lines = `${options.file}.extents`
   let refused: Seen['refused']
   let behind: Promise<void> | undefined
@@ -119,6 +125,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
   const throwFailure = () => {
     if (failure) throw failure.error
   }
+  const marks = createMarksFile(options.marks, inBackground)
 
   /** Bytes that came out of order are read again, for the hash of the whole. */
   async function catchUp(file: FileHandle): Promise<void> {
@@ -143,7 +150,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
     handle,
     coverage,
     size: options.statedSize,
-    async write(position, batch, count) {
+    async write(position, batch, count, release = () => {}) {
       throwFailure()
       const written = handle ? writeFully(handle, batch, count, position) : Promise.reject(refusal)
       written.catch(() => {})
@@ -154,15 +161,22 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       }
       try {
         await written
-        await marks.write(extents.takeMarks())
       } catch (error) {
         if (whole.offset === position + count) refused = { start: position, bytes: Buffer.concat(batch) }
         throw error
       }
+      marks.note(extents.takeMarks())
       coverage.add({ start: position, end: position + count })
+      tail.keep(position, batch, release)
       if (!handle) return
       follow(handle)
       syncer.after(count, handle)
+    },
+    async read(buffer, length, position) {
+      const copied = tail.copy(buffer, length, position)
+      if (copied > 0) return copied
+      if (!handle) throw new Error('bytes are read from a file that is not there')
+      return (await handle.read(buffer, 0, length, position)).bytesRead
     },
     async digestHex() {
       await behind
@@ -191,9 +205,11 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       return { offset: whole.offset, hash: whole.copy(), refused }
     },
     async discard() {
+      await marks.close()
       await Promise.all([options.file, options.marks, lines].map((file) => rm(file, { force: true })))
     },
     async end() {
+      tail.drop()
       await behind
       await syncer.settle()
       await marks.close()

@@ -22,7 +22,12 @@ interface Batch {
   chunks: Buffer[]
 }
 
-export function createWriter(part: Part, onLanded: () => void): Writer {
+/** @param giveBack takes the memory of what nobody will look at again */
+export function createWriter(
+  part: Part,
+  giveBack: (chunk: Uint8Array) => void,
+  onLanded: () => void,
+): Writer {
   const waiting: Batch[] = []
   let waitingBytes = 0
   let draining: Promise<void> | undefined
@@ -42,7 +47,8 @@ export function createWriter(part: Part, onLanded: () => void): Writer {
     await immediate()
     for (let batch = takeBatch(); batch && !failure; batch = takeBatch()) {
       try {
-        await part.write(batch.start, batch.chunks, batch.bytes)
+        const { start, chunks, bytes } = batch
+        await part.write(start, chunks, bytes, () => chunks.forEach(giveBack))
         onLanded()
       } catch (error) {
         failure = { error }

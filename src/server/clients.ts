@@ -4,6 +4,7 @@ import type { Metrics } from '../metrics.ts'
 import { createRegistryClients, type RegistryClients } from '../resolve/clients.ts'
 import { createRegistryClient, type UpstreamCall } from '../upstream/client.ts'
 import type { ProxySettings } from '../upstream/registry-client.ts'
+import { createSlabs } from '../upstream/slabs.ts'
 
 export interface ClientsOptions {
   proxy: ProxySettings
@@ -15,8 +16,9 @@ export interface ClientsOptions {
 
 export function openClients({ proxy, version, via, log, metrics }: ClientsOptions): RegistryClients {
   const observe = observerOf(metrics, log)
+  const slabs = createSlabs()
   return createRegistryClients(
-    (settings) => createRegistryClient({ settings, version, via: via.header, proxy, observe }),
+    (settings) => createRegistryClient({ settings, version, via: via.header, proxy, slabs, observe }),
     (err) => log.warn({ err }, 'closing a registry client failed'),
   )
 }

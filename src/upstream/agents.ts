@@ -1,8 +1,10 @@
-import { isIP, type LookupFunction } from 'node:net'
+import type { LookupFunction } from 'node:net'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
-import { Agent, buildConnector, type Dispatcher, EnvHttpProxyAgent } from 'undici'
-import { addressRefused, isForbiddenAddress, publicLookup } from './addresses.ts'
+import { Agent, type buildConnector, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import { publicLookup } from './addresses.ts'
+import { createConnector, publicOnly, towards } from './connectors.ts'
 import { type ProxySettings, type RegistrySettings, UpstreamError } from './registry-client.ts'
+import type { Slabs } from './slabs.ts'
 
 /**
  * How far a host is trusted. `own`: the operator's url. `listed`: named beside it, may be private.
@@ -14,6 +16,8 @@ export interface AgentOptions {
   settings: RegistrySettings
   proxy: ProxySettings
   lookup: LookupFunction
+  /** What long bodies are read into. */
+  slabs: Slabs
 }
 
 /** Long enough for the requests of one pull, shorter than what servers commonly keep. */
@@ -32,7 +36,7 @@ export interface Agents {
 }
 
 /** @throws Error when `ca`, `clientCertificate` or a proxy cannot be read. */
-export function createAgents({ settings, proxy, lookup }: AgentOptions): Agents {
+export function createAgents({ settings, proxy, lookup, slabs }: AgentOptions): Agents {
   const { address, connections, timeouts } = settings
   const made = new Map<string, Dispatcher>()
   let destroyed = false
@@ -62,7 +66,7 @@ export function createAgents({ settings, proxy, lookup }: AgentOptions): Agents 
     const options = {
       allowH2: false,
       connections: bulk ? connections : Math.min(connections, smallConnections),
-      connect: connectorFor(trust, tls),
+      connect: connectorFor(trust, tls, bulk ? slabs : undefined),
       keepAliveTimeout: keepAliveMs,
     }
     if (!proxied) return new Agent(options)
@@ -77,9 +81,15 @@ export function createAgents({ settings, proxy, lookup }: AgentOptions): Agents 
     })
   }
 
-  function connectorFor(trust: Trust, tls: buildConnector.BuildOptions): buildConnector.connector {
-    if (trust === 'foreign') return publicOnly(buildConnector({ ...tls, lookup: publicLookup(lookup) }))
-    const connect = buildConnector({ ...tls, lookup })
+  function connectorFor(
+    trust: Trust,
+    tls: buildConnector.BuildOptions,
+    into: Slabs | undefined,
+  ): buildConnector.connector {
+    if (trust === 'foreign') {
+      return publicOnly(createConnector({ ...tls, lookup: publicLookup(lookup) }, into))
+    }
+    const connect = createConnector({ ...tls, lookup }, into)
     return trust === 'own' && address !== undefined ? towards(address, connect) : connect
   }
 
@@ -115,32 +125,4 @@ function secureContextOf(ca?: string, client?: { cert: string; key: string }): S
     ...(ca !== undefined && { ca: [...getCACertificates('default'), ca] }),
     ...client,
   })
-}
-
-/** Connects elsewhere, while certificate and `Host` stay the url's. */
-function towards(address: string, connect: buildConnector.connector): buildConnector.connector {
-  return (options, callback) => {
-    const target = new URL(`${options.protocol}//${address}`)
-    const hostname = target.hostname.replace(/^\[|\]$/g, '')
-    // The url parser drops a default port, so a port that was not stated is the url's only when `address` has none.
-    const port = target.port || (/:\d+$/.test(address) ? '' : options.port)
-    connect({ ...options, hostname, port }, callback)
-  }
-}
-
-/** Literal addresses never reach `lookup`, and what was connected to is looked at once more. */
-function publicOnly(connect: buildConnector.connector): buildConnector.connector {
-  return (options, callback) => {
-    const { hostname, host = hostname } = options
-    if (isIP(hostname) !== 0 && isForbiddenAddress(hostname)) {
-      queueMicrotask(() => callback(addressRefused(host), null))
-      return
-    }
-    connect(options, (...[error, socket]) => {
-      if (error) return callback(error, null)
-      if (!isForbiddenAddress(socket.remoteAddress ?? '')) return callback(null, socket)
-      socket.on('error', () => {}).destroy()
-      callback(addressRefused(host), null)
-    })
-  }
 }

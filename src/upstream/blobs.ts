@@ -13,6 +13,7 @@ import {
   type RegistryType,
   UpstreamError,
 } from './registry-client.ts'
+import type { Slabs } from './slabs.ts'
 
 export async function headBlob(
   ask: AskUpstream,
@@ -39,7 +40,9 @@ export async function headBlob(
   })
 }
 
-export interface OpenLimits {
+/** What the open bodies of a registry share. */
+export interface Bodies {
+  slabs: Slabs
   /** At most so many bodies are open at once; one is held until the body ends or is destroyed. */
   slots: Slots
   /** How long a free one is waited for. */
@@ -50,7 +53,7 @@ export interface OpenLimits {
 
 export async function openBlob(
   ask: AskUpstream,
-  { slots, waitMs, bandwidth }: OpenLimits,
+  { slabs, slots, waitMs, bandwidth }: Bodies,
   repository: RepositoryName,
   digest: Digest,
   from: BlobOffset,
@@ -65,7 +68,7 @@ export async function openBlob(
       { kind: 'blob', method: 'GET', repository, path, headers, bulk: true, urgent: urgent() },
       signal,
       (answer) => {
-        const stream = streamOf(answer, from)
+        const stream = { ...streamOf(answer, from), giveBack: slabs.giveBack }
         stream.body.once('close', release)
         return bandwidth ? { ...stream, body: throttled(stream.body, bandwidth, urgent) } : stream
       },
@@ -105,7 +108,7 @@ function headOf(answer: Answer): BlobHead {
   return size === undefined ? {} : { size }
 }
 
-function streamOf(answer: Answer, { offset, end }: BlobOffset): BlobStream {
+function streamOf(answer: Answer, { offset, end }: BlobOffset): Omit<BlobStream, 'giveBack'> {
   refuseUnfit(answer)
   const { status, headers, body } = answer
   const length = contentLengthOf(answer)

@@ -3,7 +3,7 @@ import { createBandwidth } from '../flow/bandwidth.ts'
 import { createSlots } from '../flow/slots.ts'
 import { onBreak } from './answer.ts'
 import type { AskUpstream } from './ask.ts'
-import { headBlob, type OpenLimits, openBlob } from './blobs.ts'
+import { type Bodies, headBlob, openBlob } from './blobs.ts'
 import { type Ask, type Endpoint, exchange } from './exchange.ts'
 import { createFailover } from './failover.ts'
 import { createLatency } from './latency.ts'
@@ -19,6 +19,7 @@ import {
   UpstreamError,
   type UpstreamErrorKind,
 } from './registry-client.ts'
+import { createSlabs, type Slabs } from './slabs.ts'
 import { createTokens } from './tokens.ts'
 import { createTransport } from './transport.ts'
 
@@ -31,6 +32,8 @@ export interface RegistryClientOptions {
   proxy?: ProxySettings
   /** Default the system's. */
   lookup?: LookupFunction
+  /** What blobs are read into, shared by the clients of a node. */
+  slabs?: Slabs
   /** Milliseconds since 1970. */
   now?: () => number
   observe?: (event: UpstreamCall) => void
@@ -51,7 +54,11 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const { settings, version, via, proxy = {}, now = Date.now, observe } = options
   const lookup = createLookup(options.lookup)
   const userAgent = `outport/${version}`
-  const transport = createTransport({ settings, proxy, lookup, userAgent, ...(via !== undefined && { via }) })
+  const slabs = options.slabs ?? createSlabs()
+  const transport = createTransport({
+    ...{ settings, proxy, lookup, slabs, userAgent },
+    ...(via !== undefined && { via }),
+  })
   const tokens = createTokens(transport, settings, now)
   const endpoints = settings.urls.map((url): Endpoint => {
     const base = new URL(url)
@@ -63,7 +70,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const limits = createLimits(settings, time, now)
   const latency = createLatency()
   const { headMs, idleMs } = settings.timeouts
-  const bodies: OpenLimits = {
+  const bodies: Bodies = {
+    slabs,
     slots: createSlots(settings.connections),
     waitMs: headMs,
     ...(settings.bandwidth !== undefined && { bandwidth: createBandwidth(settings.bandwidth) }),

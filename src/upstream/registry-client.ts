@@ -136,6 +136,8 @@ export interface BlobStream {
   size?: number
   etag?: string
   body: Readable
+  /** Takes the memory of a chunk of `body`, or of a part of one, at which nobody will look again. Need not be called. */
+  giveBack(chunk: Uint8Array): void
 }
 
 export interface TagPage {

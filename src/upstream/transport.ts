@@ -6,6 +6,7 @@ import { type Answer, cut } from './answer.ts'
 import { errorOfConnection, isClosedConnection } from './failure.ts'
 import { isListed } from './realm.ts'
 import type { ProxySettings, RegistrySettings } from './registry-client.ts'
+import type { Slabs } from './slabs.ts'
 
 export interface OutgoingRequest {
   method: 'GET' | 'HEAD' | 'POST'
@@ -29,6 +30,8 @@ export interface TransportOptions {
   settings: RegistrySettings
   proxy: ProxySettings
   lookup: LookupFunction
+  /** What long bodies are read into. */
+  slabs: Slabs
   userAgent: string
   via?: () => string
 }

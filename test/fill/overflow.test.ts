@@ -23,6 +23,7 @@ function readerFrom(landed: number, content: Buffer) {
         offset,
         ignoredRange: false,
         body: Readable.from([content.subarray(offset)]),
+        giveBack: () => {},
       }),
       latencyMs: () => undefined,
       segments: () => 1,
