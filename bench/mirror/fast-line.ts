@@ -1,12 +1,15 @@
-import { blobUrl } from '../support/content.ts'
+import { blobUrl, readManifests } from '../support/content.ts'
 import { cpuSecondsOf } from '../support/process-cost.ts'
 import { readBlob } from '../support/read-blob.ts'
-import { type Case, oneBlob } from './case.ts'
+import type { Case } from './case.ts'
 import { settled } from './settled.ts'
+
+/** Noise of a machine that others use too comes and goes within seconds. */
+const blobs = 3
 
 export const fastLine: Case = {
   number: 10,
-  asks: 'a cold blob of 512 MiB over a line without limits, to the disk and one client; GB = 1e9 bytes',
+  asks: `${blobs} cold blobs of 512 MiB one after another over a line without limits, to the disk and one client; GB = 1e9 bytes`,
   figures: [
     {
       key: 'cpuPerGB',
@@ -16,22 +19,35 @@ export const fastLine: Case = {
       required: { of: 'ratio', atMost: 1.3 },
     },
     { key: 'rate', title: 'GB/s', digits: 2 },
-    { key: 'whole', title: 'client got it whole', digits: 0, required: { of: 'worst', atLeast: 1 } },
+    { key: 'whole', title: 'came whole', digits: 0, required: { of: 'worst', atLeast: blobs } },
   ],
-  deadlineMs: 90_000,
-  upstream: ({ sizeOf }) => oneBlob(sizeOf(512)),
-  async measure({ image, signal, start }) {
-    const server = await start()
-    const read = () => cpuSecondsOf(server.pid)
-    const before = await read()
-    const { complete, ms } = await readBlob(blobUrl(server, image), { blob: image.content }, signal)
-    // Some tell the client before they have put everything in its place.
-    const after = await settled(read, { quietMs: 300, atMostMs: 5_000 }, signal)
-    const gigabytes = image.bytes / 1e9
+  deadlineMs: 180_000,
+  upstream: ({ sizeOf }) => ({
+    images: Array.from({ length: blobs }, (_, at) => ({
+      repository: `bench/blob${at}`,
+      tag: '1',
+      layers: [sizeOf(512)],
+    })),
+  }),
+  async measure({ images, signal, start }) {
+    const server = await start({ untouched: true })
+    const usage = () => cpuSecondsOf(server.pid)
+    const total = { cpu: 0, ms: 0, bytes: 0, whole: 0 }
+    for (const image of images) {
+      await readManifests(server, image, signal)
+      const before = await usage()
+      const { complete, ms } = await readBlob(blobUrl(server, image), { blob: image.content }, signal)
+      // Some tell the client before they have put everything in its place.
+      total.cpu += (await settled(usage, { quietMs: 300, atMostMs: 5_000 }, signal)) - before
+      total.ms += ms
+      total.bytes += image.bytes
+      total.whole += Number(complete)
+    }
+    const gigabytes = total.bytes / 1e9
     return {
-      cpuPerGB: complete ? (after - before) / gigabytes : Number.NaN,
-      rate: gigabytes / (ms / 1000),
-      whole: Number(complete),
+      cpuPerGB: total.whole === images.length ? total.cpu / gigabytes : Number.NaN,
+      rate: gigabytes / (total.ms / 1000),
+      whole: total.whole,
     }
   },
 }

@@ -17,7 +17,10 @@ const bytesOf: Readonly<Record<BufferSize, number>> = {
   /** For clients that read as fast as we write: a system call per mebibyte. */
   large: 1024 * 1024,
 }
-const keptBuffers = 16
+/** Of those that nobody has at the moment: a crowd that follows one fill gives them all back, and takes them again. */
+const mostFree: Readonly<Record<BufferSize, number>> = { small: 384, large: 16 }
+/** When nobody has had one for so long, they go. */
+const idleMs = 5_000
 
 interface Waiter {
   holder: string
@@ -35,6 +38,7 @@ export function createBufferPool(maxBytes: number): BufferPool {
   const held = new Map<string, number>()
   const waiters = new Set<Waiter>()
   let lentBytes = 0
+  let idle: NodeJS.Timeout | undefined
 
   function fits(size: BufferSize, holder: string): boolean {
     const bytes = bytesOf[size]
@@ -47,6 +51,7 @@ export function createBufferPool(maxBytes: number): BufferPool {
   function take(size: BufferSize, holder: string): LentBuffer | undefined {
     if (!fits(size, holder)) return undefined
     const buffer = free[size].pop() ?? Buffer.allocUnsafeSlow(bytesOf[size])
+    clearTimeout(idle)
     account(buffer.length, holder)
     return { buffer, giveBack: () => giveBack(buffer, size, holder) }
   }
@@ -58,9 +63,15 @@ export function createBufferPool(maxBytes: number): BufferPool {
     else held.set(holder, ofHolder)
   }
 
+  function forget(): void {
+    free.small = []
+    free.large = []
+  }
+
   function giveBack(buffer: Buffer, size: BufferSize, holder: string): void {
     account(-buffer.length, holder)
-    if (free[size].length < keptBuffers) free[size].push(buffer)
+    if (free[size].length < mostFree[size]) free[size].push(buffer)
+    if (lentBytes === 0) idle = setTimeout(forget, idleMs).unref()
     for (const waiter of waiters) {
       const lent = take('small', waiter.holder)
       if (!lent) continue

@@ -1,5 +1,10 @@
-import { expect, test } from 'vitest'
-import { type BufferSize, createBufferPool, type LentBuffer } from '../../src/http/buffers.ts'
+import { describe, expect, test, vi } from 'vitest'
+import {
+  type BufferPool,
+  type BufferSize,
+  createBufferPool,
+  type LentBuffer,
+} from '../../src/http/buffers.ts'
 
 const small = 64 * 1024
 const large = 1024 * 1024
@@ -53,4 +58,30 @@ test('even a pool that is smaller than a buffer lends one at a time', async () =
   const asked = ask(pool, 3, 'a')
   for (const each of asked) (await each).giveBack()
   expect(await lentAtOnce(ask(pool, 2, 'b'))).toHaveLength(1)
+})
+
+describe('what a crowd has given back', () => {
+  async function crowd(pool: BufferPool): Promise<Set<Buffer>> {
+    const lent = await Promise.all(ask(pool, 300, 'a'))
+    for (const each of lent) each.giveBack()
+    return new Set(lent.map(({ buffer }) => buffer))
+  }
+
+  test('is lent again', async () => {
+    const pool = createBufferPool(1000 * small)
+    const first = await crowd(pool)
+    expect(first.size).toBe(300)
+    expect(await crowd(pool)).toEqual(first)
+  })
+
+  test('is forgotten when nobody has wanted it for a while', async () => {
+    vi.useFakeTimers()
+    const pool = createBufferPool(1000 * small)
+    const first = await crowd(pool)
+    vi.advanceTimersByTime(4_999)
+    expect((await crowd(pool)).isSubsetOf(first)).toBe(true)
+    vi.advanceTimersByTime(5_000)
+    expect((await crowd(pool)).isDisjointFrom(first)).toBe(true)
+    vi.useRealTimers()
+  })
 })
