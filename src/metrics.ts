@@ -133,6 +133,16 @@ export function createMetrics() {
       help: 'Stored blobs whose bytes had become others; they are put aside and fetched again.',
       registers,
     }),
+    evicted: new Counter({
+      name: 'outport_evicted_total',
+      help: 'Manifests and blobs that were given up for others, or because nobody had used them for long.',
+      registers,
+    }),
+    evictedBytes: new Counter({
+      name: 'outport_evicted_bytes_total',
+      help: 'Their bytes.',
+      registers,
+    }),
     prefetched: new Counter({
       name: 'outport_prefetched_total',
       help: 'Manifests and blobs that were to be fetched before anybody asked for them, by how that ended.',

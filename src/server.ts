@@ -37,7 +37,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const state = { site, draining: false }
   const metrics = createMetrics()
   const shared = { config, log, metrics }
-  const stores = await openStores(shared, owned)
+  const stores = await openStores(shared, site.cache, owned)
   const certificates = config.tls.length > 0 ? await loadCertificates(config.tls) : undefined
 
   const via = createVia(`outport-${randomBytes(6).toString('hex')}`)
@@ -70,8 +70,9 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   }
 }
 
-function followSite({ clients, fills, metrics }: Parts, { cache, registries }: Site): void {
+function followSite({ stores, clients, fills, metrics }: Parts, { cache, registries }: Site): void {
   fills.limit(cache.fills)
+  stores.space.follow(cache)
   clients.follow(registries.values())
   metrics.followRegistries(
     clients.all().map(({ settings, isDown, limits }) => ({ ...settings, isDown, limits })),

@@ -9,6 +9,8 @@ export interface BlobStore {
   write(digest: Digest, bytes: Uint8Array): Promise<void>
   /** A finished, verified and synced file becomes the blob by rename; `extents` (see blobs/extents.ts) goes with it. */
   adopt(digest: Digest, file: string, extents?: string): Promise<void>
+  /** Its bytes go; who has opened it reads on. Nothing happens where it is absent. */
+  remove(digest: Digest): Promise<void>
 }
 
 /** Found is not opened: HEAD and access checks stop here. */

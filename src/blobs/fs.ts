@@ -79,6 +79,11 @@ export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
         await confirm(digest)
       }
     },
+    async remove(digest) {
+      // In this order: extents alone are no blob.
+      await rm(pathOf(digest), { force: true })
+      await rm(extentsOf(digest), { force: true })
+    },
   }
 
   /** A blob that can be seen has been synced itself, but perhaps not its name. */

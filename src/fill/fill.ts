@@ -10,6 +10,7 @@ import { createGrowth, type Growth, heldBackBytes } from './growth.ts'
 import { createOverflow, type Overflow } from './overflow.ts'
 import { openPart, type Part } from './part.ts'
 import { createPlace, type Place } from './place.ts'
+import type { Room } from './room.ts'
 import type { BlobSource } from './talk.ts'
 
 export interface FillOptions {
@@ -20,6 +21,8 @@ export interface FillOptions {
   marks: string
   /** The size that a manifest states, where one is known. */
   statedSize?: number
+  /** Where it is kept. */
+  room: Room
   source: BlobSource
   /** Waits for a place among the fills; it may be taken back. */
   admit(hasReaders: () => boolean, signal: AbortSignal): Promise<Permit>

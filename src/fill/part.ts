@@ -7,6 +7,7 @@ import type { Digest } from '../oci/digest.ts'
 import { type Coverage, createCoverage } from './coverage.ts'
 import { createExtentHashes, type ExtentHashes } from './extent-hashes.ts'
 import { createMarksFile, cutBack } from './marks.ts'
+import { createRoomOfBlob, type Room } from './room.ts'
 import { createSyncer } from './syncer.ts'
 import { createTail } from './tail.ts'
 import { createWholeHash, type WholeHash } from './whole-hash.ts'
@@ -21,6 +22,7 @@ export interface PartOptions {
   /** Beside it: the hashes of what has landed. */
   marks: string
   statedSize?: number
+  room: Room
   /** Whether its bytes must be on the disk before they are a blob. */
   sync: boolean
 }
@@ -111,6 +113,7 @@ interface Known {
 
 function createPart(options: PartOptions, { handle, refusal }: Opened, known: Known): Part {
   const { whole, extents, hash, coverage } = known
+  const { digest } = options
   const tail = createTail()
   const lines = `${options.file}.extents`
   let refused: Seen['refused']
@@ -145,6 +148,14 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
     })
   }
   const syncer = createSyncer(options.sync, inBackground)
+  const room = createRoomOfBlob(options.room, () => part.size)
+  async function store(position: number, batch: readonly Buffer[], count: number): Promise<void> {
+    if (!handle) throw refusal
+    const making = room.reach(position + count)
+    // Not a turn later: the disk shall be at work while the bytes are hashed.
+    if (making) await making
+    await writeFully(handle, batch, count, position)
+  }
 
   const part: Part = {
     handle,
@@ -152,7 +163,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
     size: options.statedSize,
     async write(position, batch, count, release = () => {}) {
       throwFailure()
-      const written = handle ? writeFully(handle, batch, count, position) : Promise.reject(refusal)
+      const written = store(position, batch, count)
       written.catch(() => {})
       let at = position
       for (const chunk of batch) {
@@ -193,6 +204,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       return lines
     },
     async adopted() {
+      room.settle(digest, part.size ?? 0)
       await marks.close()
       await rm(options.marks, { force: true })
     },
@@ -209,6 +221,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       await Promise.all([options.file, options.marks, lines].map((file) => rm(file, { force: true })))
     },
     async end() {
+      room.end()
       tail.drop()
       await behind
       await syncer.settle()

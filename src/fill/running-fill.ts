@@ -10,6 +10,7 @@ import type { RepositoryName } from '../oci/reference.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 import type { Admission } from './admission.ts'
 import { createFill, type Fill } from './fill.ts'
+import type { Room } from './room.ts'
 import type { BlobSource } from './talk.ts'
 
 export interface FillRequest {
@@ -48,6 +49,7 @@ export interface FillSurroundings {
   directory: string
   blobs: BlobStore
   links: Links
+  room: Room
   sync: boolean
   metrics: Metrics
   /** A fill that failed, or a link that could not be written: nobody waits for it, so somebody must hear of it. */
@@ -88,6 +90,7 @@ export function startFill(
       statedSize,
       source,
       slots,
+      room: options.room,
       sync: options.sync,
       admit: (hasReaders, ended) => admission.enter({ registry, client, hasReaders }, ended),
       onReaders: admission.changed,

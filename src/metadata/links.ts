@@ -11,6 +11,7 @@ const pageRows = 1000
 export interface LinkRows extends Links {
   insert(links: readonly Link[]): CompiledQuery[]
   remember(links: readonly Link[], written: Promise<void>): void
+  forget(repository: RepositoryName, digest: Digest): void
 }
 
 export function createLinks({ query, write }: Database, cacheEntries: number): LinkRows {
@@ -36,6 +37,7 @@ export function createLinks({ query, write }: Database, cacheEntries: number): L
   return {
     insert,
     remember,
+    forget: (repository, digest) => cache.forgotten(keyOf(repository, digest)),
     find: (repository, digest) =>
       cache.find(keyOf(repository, digest), () =>
         query

@@ -11,6 +11,7 @@ type ManifestRow = NonNullable<Awaited<ReturnType<Manifests['find']>>>
 export interface ManifestRows extends Manifests {
   insert(record: ManifestRecord): CompiledQuery[]
   remember(record: ManifestRecord, written: Promise<void>): void
+  forget(digest: Digest): void
 }
 
 export function createManifests({ query }: Database, cacheEntries: number): ManifestRows {
@@ -44,6 +45,7 @@ export function createManifests({ query }: Database, cacheEntries: number): Mani
     remember({ digest, mediaType, size }, written) {
       cache.added(digest, Object.freeze({ mediaType, size }), written)
     },
+    forget: cache.forgotten,
     find: (digest) => cache.find(digest, () => load(digest)),
     async statedSize(repository, digest) {
       // Not a join: SQLite would walk through everything the repository holds.

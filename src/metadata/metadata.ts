@@ -7,7 +7,8 @@ export interface Metadata {
   links: Links
   tags: Tags
   manifests: Manifests
-  /** All of it or nothing, durable when it resolves: manifest row, children, link and tag together. */
+  stored: Stored
+  /** All of it or nothing, durable when it resolves: manifest row, children, link, tag and its place among the stored. */
   recordManifest(record: ManifestRecord): Promise<void>
   close(): Promise<void>
 }
@@ -64,4 +65,36 @@ export interface Manifests {
   find(digest: Digest): Promise<{ mediaType: string; size: number } | undefined>
   /** The size that a manifest held by `repository` states for its child `digest`. */
   statedSize(repository: RepositoryName, digest: Digest): Promise<number | undefined>
+}
+
+/** A manifest or blob whose bytes are on the disk. */
+export interface StoredRow {
+  digest: Digest
+  size: number
+  /** Milliseconds since 1970. */
+  usedAt: number
+}
+
+/** One of them as eviction sees it. */
+export interface HeldRow extends StoredRow {
+  links: Pick<Link, 'repository' | 'origin'>[]
+}
+
+/** What is on the disk, and when it was last used. */
+export interface Stored {
+  /** Takes up what has a link and was not noted as stored, because the node was killed in between. */
+  reconcile(): Promise<void>
+  /** Of all of it together. */
+  bytes(): Promise<number>
+  /** It has come, or come again. */
+  put(row: StoredRow): Promise<void>
+  /**
+   * Notes when digests were used last. What a manifest points to counts as used right after it, so that it outlives the
+   * manifest; an earlier use than is known changes nothing.
+   */
+  touch(uses: Iterable<readonly [Digest, number]>): Promise<void>
+  /** The longest unused first, from behind `after` on. */
+  leastUsed(after: StoredRow | undefined, limit: number): Promise<HeldRow[]>
+  /** Their bytes have gone: so do their links and what manifests say, but for those that were put or used since `rows` were read. */
+  remove(rows: readonly HeldRow[]): Promise<void>
 }

@@ -2,6 +2,7 @@ import { type DatabaseOptions, openDatabase } from './database.ts'
 import { createLinks } from './links.ts'
 import { createManifests } from './manifests.ts'
 import type { Metadata } from './metadata.ts'
+import { createStored } from './stored.ts'
 import { createTags } from './tags.ts'
 
 export interface MetadataOptions extends DatabaseOptions {
@@ -17,11 +18,13 @@ export async function openMetadata({
   const links = createLinks(database, cacheEntries)
   const tags = createTags(database, cacheEntries)
   const manifests = createManifests(database, cacheEntries)
+  const stored = createStored(database, { links, manifests })
 
   return {
     links,
     tags,
     manifests,
+    stored,
     recordManifest(record) {
       const { repository, digest, mediaType, size, origin } = record
       const held = [{ repository, digest, origin }]
@@ -29,6 +32,7 @@ export async function openMetadata({
       const written = database.write([
         ...manifests.insert(record),
         ...links.insert(held),
+        stored.upsert({ digest, size, usedAt: Date.now() }),
         ...(tagged ?? []).map(tags.upsert),
       ])
       manifests.remember(record, written)

@@ -8,6 +8,8 @@ export interface RowCache<Row> {
   replaced(key: string, row: Row, written: Promise<unknown>): void
   /** As `replaced`, but a row that is there already stays. */
   added(key: string, row: Row, written: Promise<unknown>): void
+  /** What is known of it is read again. */
+  forgotten(key: string): void
 }
 
 /** `undefined`: not known without reading. */
@@ -81,6 +83,12 @@ export function createRowCache<Row>(max: number): RowCache<Row> {
     },
     replaced: (key, row, written) => note(key, { row, replaces: true, failed: false }, written),
     added: (key, row, written) => note(key, { row, replaces: false, failed: false }, written),
+    forgotten(key) {
+      rows.delete(key)
+      reads.delete(key)
+      const entry = ahead.get(key)
+      if (entry) entry.base = undefined
+    },
   }
 }
 

@@ -8,6 +8,7 @@ export interface Schema {
   reference: ReferenceTable
   link: LinkTable
   tag: TagTable
+  stored: StoredTable
 }
 
 export interface ManifestTable {
@@ -42,4 +43,13 @@ export interface TagTable {
   size: number
   checked_at: number
   withheld: NonNullable<TagRow['withheld']> | null
+}
+
+/** A manifest or blob whose bytes are on the disk. */
+export interface StoredTable {
+  digest: Digest
+  /** Bytes. */
+  size: number
+  /** Milliseconds since 1970. */
+  used_at: number
 }

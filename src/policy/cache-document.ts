@@ -17,7 +17,9 @@ export const cacheDocument = mapping({
   low: percentage.prefault('85%').describe('Of the budget: where eviction ends'),
   reserve: percentage.prefault('5%').describe('Of the disk: what always stays free'),
   maxAge: duration.optional().describe('Evict what was not used for so long'),
-  pins: list(pattern, 'a list of patterns').prefault([]).describe('Repositories that are never evicted'),
+  pins: list(pattern, 'a list of patterns')
+    .prefault([])
+    .describe('Repositories that are never evicted, as their project has them or with its name before'),
   fills: mapping({
     all: count(1, 4096).prefault(64).describe('Of the whole site'),
     perUpstream: count(1, 4096).prefault(32).describe('From one registry'),

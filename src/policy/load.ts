@@ -104,7 +104,7 @@ async function compile(documents: readonly Checked[], options: LoadOptions): Pro
     registries: new Map(settings.map((registry) => [registry.name, registry])),
     cache: cache ? compileCache(cache, surroundings.diskBytes) : defaultCache(surroundings.diskBytes),
   })
-  return { site, projects, problems, warnings: warnings(projects, registries, caches) }
+  return { site, projects, problems, warnings: warnings(projects, registries) }
 }
 
 function declaredProjects(sources: readonly Source[]): string[] {

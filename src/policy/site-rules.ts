@@ -1,10 +1,9 @@
 import { isPublicMirror, type Project } from '../projects/project.ts'
-import type { CacheDocument } from './cache-document.ts'
 import type { Checked } from './check.ts'
 import { quote } from './found.ts'
 import { nearest } from './nearest.ts'
 import { type FieldPath, formatField, type Problem, type Warning } from './problem.ts'
-import { type Source, valueAt } from './source.ts'
+import type { Source } from './source.ts'
 
 /** What this machine adds to the folder: where the doors are, and how large the disk is. */
 export interface Surroundings {
@@ -87,13 +86,8 @@ export function checkMirror(
 export function warnings(
   projects: readonly CompiledProject[],
   registries: readonly Checked<'registry'>[],
-  caches: readonly Checked<'cache'>[],
 ): Warning[] {
-  return [
-    ...projects.flatMap(projectWarnings),
-    ...registries.flatMap(registryWarnings),
-    ...caches.flatMap(cacheWarnings),
-  ]
+  return [...projects.flatMap(projectWarnings), ...registries.flatMap(registryWarnings)]
 }
 
 const notYet = 'is checked, but not yet acted on'
@@ -120,14 +114,6 @@ function registryWarnings({ body, source }: Checked<'registry'>): Warning[] {
     [body.bandwidth?.kind === 'calendar', ['bandwidth'], notYet],
   ]
   return said.filter(([holds]) => holds).map(([, path, message]) => warning(source, path, message))
-}
-
-/** Of what the operator wrote: a default promises nothing. */
-function cacheWarnings({ source }: Checked<'cache'>): Warning[] {
-  const idle = ['budget', 'high', 'low', 'reserve', 'maxAge', 'pins'] satisfies (keyof CacheDocument)[]
-  return idle
-    .filter((field) => valueAt(source.value, [field]) !== undefined)
-    .map((field) => warning(source, [field], notYet))
 }
 
 function kindOf({ proxy, push }: Project): string {

@@ -1,6 +1,7 @@
 import type { BlobSender } from '../http/body.ts'
 import { close } from '../http/body.ts'
 import { type HttpContext, signalOf } from '../http/context.ts'
+import type { Usage } from '../jobs/usage.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type ByteRange, parseRange } from '../oci/range.ts'
 import type { RegistryPath } from '../oci/registry-path.ts'
@@ -10,17 +11,21 @@ import type { CacheStatus, ResolvedRepository } from '../resolve/repository.ts'
 import { matchesEtag } from './manifests.ts'
 import { provenanceHeaders } from './provenance.ts'
 
+export interface BlobHandlerOptions {
+  blobs: BlobResolver
+  sender: BlobSender
+  usage: Pick<Usage, 'reading'>
+  resolved(target: Target): ResolvedRepository
+}
+
 /** GET and HEAD of a blob, whole or in ranges, stored or on its way. Never encoded, whatever `Accept-Encoding` says. */
-export function createBlobHandler(
-  blobs: BlobResolver,
-  sender: BlobSender,
-  resolved: (target: Target) => ResolvedRepository,
-) {
+export function createBlobHandler({ blobs, sender, usage, resolved }: BlobHandlerOptions) {
   return async (
     c: HttpContext,
     target: Target,
     { digest }: Extract<RegistryPath, { kind: 'blob' }>,
   ): Promise<Response> => {
+    using _reading = usage.reading(digest)
     const signal = signalOf(c)
     const address = c.env.incoming.socket.remoteAddress ?? ''
     const answer = await blobs.resolve(resolved(target), digest, address, signal)
@@ -40,7 +45,7 @@ export function createBlobHandler(
       await close(blob)
       throw error
     }
-    return sender.send(c.env.outgoing, blob, { headers: headersOf(digest, source), ranges }, signal)
+    return await sender.send(c.env.outgoing, blob, { headers: headersOf(digest, source), ranges }, signal)
   }
 }
 

@@ -1,5 +1,6 @@
 import { sendBytes } from '../http/body.ts'
 import { type HttpContext, signalOf } from '../http/context.ts'
+import type { Usage } from '../jobs/usage.ts'
 import type { RegistryPath } from '../oci/registry-path.ts'
 import type { Target } from '../projects/locate.ts'
 import type { ManifestAnswer, ManifestResolver } from '../resolve/manifests.ts'
@@ -7,12 +8,15 @@ import type { Prefetcher } from '../resolve/prefetch.ts'
 import type { ResolvedRepository } from '../resolve/repository.ts'
 import { provenanceHeaders } from './provenance.ts'
 
+export interface ManifestHandlerOptions {
+  manifests: ManifestResolver
+  prefetcher: Prefetcher
+  usage: Pick<Usage, 'used'>
+  resolved(target: Target): ResolvedRepository
+}
+
 /** GET and HEAD of a manifest. What is stored is what is sent, whatever `Accept` says: digests never change. */
-export function createManifestHandler(
-  manifests: ManifestResolver,
-  prefetcher: Prefetcher,
-  resolved: (target: Target) => ResolvedRepository,
-) {
+export function createManifestHandler({ manifests, prefetcher, usage, resolved }: ManifestHandlerOptions) {
   return async (
     c: HttpContext,
     target: Target,
@@ -22,6 +26,7 @@ export function createManifestHandler(
     const repository = resolved(target)
     const answer = await manifests.resolve(repository, reference, !isHead, signalOf(c))
     c.set('cache', answer.source)
+    usage.used(answer.digest)
     const headers = headersOf(answer)
     if (matchesEtag(c.req.header('if-none-match'), answer.digest)) return c.body(null, 304, headers)
     const whole = { ...headers, 'content-length': String(answer.size) }

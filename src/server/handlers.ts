@@ -33,7 +33,7 @@ export interface Parts {
 
 export function createHandlers(parts: Parts, owned: AsyncDisposableStack): RegistryHandlers {
   const { log, metrics, stores, clients, fills, site } = parts
-  const { metadata, blobs } = stores
+  const { metadata, blobs, usage } = stores
   const lifetime = new AbortController()
   // Ends before the fills do, so that nothing begins another one.
   owned.defer(() => lifetime.abort(new Error('the node is stopping')))
@@ -61,8 +61,8 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Regis
     onError: (err, digest) => log.warn({ err, digest }, 'prefetch failed'),
   })
   return {
-    manifest: createManifestHandler(manifests, prefetcher, resolved),
-    blob: createBlobHandler(layers, sender, resolved),
+    manifest: createManifestHandler({ manifests, prefetcher, usage, resolved }),
+    blob: createBlobHandler({ blobs: layers, sender, usage, resolved }),
     tags: createTagsHandler(listings, resolved),
     referrers: createReferrersHandler(listings, resolved),
   }

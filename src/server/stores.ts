@@ -1,3 +1,4 @@
+import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { createFsBlobStore } from '../blobs/fs.ts'
@@ -5,16 +6,21 @@ import type { Config } from '../config/config.ts'
 import { clearLeftovers, prepareDataDirectory } from '../coordination/data-directory.ts'
 import { lockDataDirectory } from '../coordination/data-lock.ts'
 import { createFills, type Fills, type FillsOptions } from '../fill/fills.ts'
+import { type DiskSpace, openSpace, type Space } from '../jobs/space.ts'
+import { createUsage, type Usage } from '../jobs/usage.ts'
 import type { Logger } from '../log.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { openMetadata } from '../metadata/open-metadata.ts'
 import type { Metrics } from '../metrics.ts'
+import type { CacheSettings } from '../projects/project.ts'
 
 export interface Stores {
   metadata: Metadata
   blobs: BlobStore
   /** Folder of the growing files. */
   fills: string
+  usage: Usage
+  space: Space
   /** File of the key that signs tokens. */
   tokenKey: string
 }
@@ -28,6 +34,7 @@ export interface StoresOptions {
 /** @throws in one line what of the data directory does not allow it */
 export async function openStores(
   { config: { data: folder, durability }, log, metrics }: StoresOptions,
+  cache: CacheSettings,
   owned: AsyncDisposableStack,
 ): Promise<Stores> {
   const data = await prepareDataDirectory(folder)
@@ -48,12 +55,29 @@ export async function openStores(
       log.error({ digest, file }, 'a stored blob had other bytes')
     },
   })
-  return { metadata, blobs, fills: data.fills, tokenKey: join(data.keys, 'token.json') }
+  const onError = (err: unknown) => log.warn({ err }, 'keeping the cache within its budget')
+  const usage = owned.use(createUsage({ stored: metadata.stored, onError }))
+  const space = owned.use(
+    await openSpace({
+      ...{ stored: metadata.stored, blobs, usage, settings: cache, onError },
+      disk: () => diskSpaceOf(data.blobs),
+      onEvicted(count, bytes) {
+        metrics.evicted.inc(count)
+        metrics.evictedBytes.inc(bytes)
+      },
+    }),
+  )
+  return { metadata, blobs, usage, space, fills: data.fills, tokenKey: join(data.keys, 'token.json') }
+}
+
+async function diskSpaceOf(folder: string): Promise<DiskSpace> {
+  const { bsize, blocks, bavail } = await statfs(folder)
+  return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
 }
 
 export function openFills(
   { config, log, metrics }: StoresOptions,
-  { blobs, metadata, fills: directory }: Stores,
+  { blobs, metadata, space, fills: directory }: Stores,
   limits: FillsOptions['limits'],
   owned: AsyncDisposableStack,
 ): Fills {
@@ -62,6 +86,7 @@ export function openFills(
       directory,
       blobs,
       links: metadata.links,
+      room: space,
       sync: config.durability === 'full',
       limits,
       metrics,

@@ -11,11 +11,13 @@ import { temporaryDirectory } from '../support/temporary.ts'
 const bytes = pseudoRandomBytes(3 * extentBytes + 1000, 'part')
 const digest = digestOf(bytes)
 
+const room = { take: async () => {}, giveBack() {}, kept() {} }
+
 async function files() {
   const folder = await temporaryDirectory()
   const [file, marks] = [join(folder.path, 'x.part'), join(folder.path, 'x.marks')]
   const open = (statedSize?: number) =>
-    openPart({ digest, file, marks, sync: true, ...(statedSize !== undefined && { statedSize }) })
+    openPart({ digest, file, marks, room, sync: true, ...(statedSize !== undefined && { statedSize }) })
   return { file, marks, open, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
 }
 

@@ -172,12 +172,12 @@ describe('opening', () => {
     const file = join(directory.path, 'outport.db')
     await (await openDatabase({ file, durability: 'full' })).close()
     const newer = new Sqlite(file)
-    newer.exec(`insert into kysely_migration values ('0002-later', '2031-01-01T00:00:00.000Z')`)
+    newer.exec(`insert into kysely_migration values ('9999-later', '2031-01-01T00:00:00.000Z')`)
     newer.close()
     const before = await readFile(file)
 
     await expect(openMetadata({ file, durability: 'full' })).rejects.toThrow(
-      `the data in ${directory.path} was written by a newer Outport (schema 0002-later, this one knows up to 0001-content)`,
+      `the data in ${directory.path} was written by a newer Outport (schema 9999-later, this one knows up to 0002-stored)`,
     )
     expect(before.equals(await readFile(file))).toBe(true)
   })

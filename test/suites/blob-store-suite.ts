@@ -42,6 +42,24 @@ export function blobStoreSuite(name: string, create: () => Promise<BlobStoreHome
       })
     }
 
+    test('what is removed is absent, and who has opened it reads on', async () => {
+      await using home = await create()
+      const bytes = randomBytes(100_000)
+      const digest = digestOf(bytes)
+      await home.blobs.write(digest, bytes)
+      const found = await home.blobs.find(digest)
+      const opened = await found?.open(unhurried)
+      await home.blobs.remove(digest)
+      await home.blobs.remove(digest)
+
+      expect(await home.blobs.find(digest)).toBeUndefined()
+      if (opened?.kind !== 'file') throw new Error(`open as ${opened?.kind}`)
+      await using handle = opened.handle
+      expect(bytes.equals(await handle.readFile())).toBe(true)
+      await home.blobs.write(digest, bytes)
+      expect(bytes.equals(await readBlob(home.blobs, digest))).toBe(true)
+    })
+
     test('an adopted file is found, and its draft is gone', async () => {
       await using home = await create()
       const { file, digest, bytes } = await draftOf(home, randomBytes(5000))

@@ -333,6 +333,135 @@ export function metadataSuite(name: string, create: () => Promise<MetadataHome>)
       })
     })
 
+    describe('what is stored', () => {
+      const row = (text: string, usedAt: number, size = 10) => ({ digest: digest(text), size, usedAt })
+      const names = async ({ stored }: Metadata) => {
+        const rows = await stored.leastUsed(undefined, 100)
+        return rows.map(({ digest: of }) => of)
+      }
+
+      test('is told the longest unused first, in pages, with its links', async () => {
+        await using home = await create()
+        const metadata = await home.open()
+        await Promise.all([row('c', 30), row('a', 10, 7), row('b', 20)].map(metadata.stored.put))
+        const links = [alpine, tool].map((repository) => ({
+          repository,
+          digest: digest('a'),
+          origin: 'filled' as const,
+        }))
+        await metadata.links.add(links)
+
+        const [first, ...rest] = await metadata.stored.leastUsed(undefined, 1)
+        expect(rest).toEqual([])
+        expect(first).toEqual({
+          ...row('a', 10, 7),
+          links: [alpine, tool].map((repository) => ({ repository, origin: 'filled' })),
+        })
+        expect(await metadata.stored.leastUsed(first, 5)).toEqual([
+          { ...row('b', 20), links: [] },
+          { ...row('c', 30), links: [] },
+        ])
+        expect(await metadata.stored.bytes()).toBe(27)
+      })
+
+      test('of the same time is told once, however the pages are cut', async () => {
+        await using home = await create()
+        const metadata = await home.open()
+        const rows = Array.from({ length: 9 }, (_, at) => row(`same ${at}`, 5))
+        await Promise.all(rows.map(metadata.stored.put))
+        const told: string[] = []
+        for (let page = await metadata.stored.leastUsed(undefined, 2); page.length > 0; ) {
+          told.push(...page.map(({ digest: of }) => of))
+          page = await metadata.stored.leastUsed(page.at(-1), 2)
+        }
+        expect(told).toEqual(rows.map(({ digest: of }) => of).sort())
+      })
+
+      test('is used with what points to it, and right after it', async () => {
+        await using home = await create()
+        const metadata = await home.open()
+        const index = digest('index')
+        const child = { mediaType: 'image', digest: digest('manifest'), size: 527 }
+        await metadata.recordManifest(manifestRecord({ digest: index, children: [child] }))
+        await metadata.recordManifest(manifestRecord())
+        await Promise.all([row('config', 1), row('layer', 1), row('other', 2)].map(metadata.stored.put))
+        await metadata.stored.touch([[index, 4_000_000_000_000]])
+
+        const rows = await metadata.stored.leastUsed(undefined, 100)
+        expect(rows.map(({ digest: of, usedAt }) => [of, usedAt - 4_000_000_000_000])).toEqual([
+          [digest('other'), 2 - 4_000_000_000_000],
+          [index, 0],
+          [digest('manifest'), 1],
+          ...[digest('config'), digest('layer')].sort().map((of) => [of, 2]),
+        ])
+        await metadata.stored.touch([[index, 3]])
+        expect(await metadata.stored.leastUsed(undefined, 100)).toEqual(rows)
+      })
+
+      test('and removed is linked nowhere, and no manifest any more', async () => {
+        await using home = await create()
+        const metadata = await home.open()
+        const record = manifestRecord()
+        await metadata.recordManifest(record)
+        await metadata.links.find(alpine, record.digest)
+        await metadata.stored.remove(await metadata.stored.leastUsed(undefined, 10))
+
+        expect(await metadata.links.find(alpine, record.digest)).toBeUndefined()
+        expect(await metadata.manifests.find(record.digest)).toBeUndefined()
+        expect(await metadata.manifests.statedSize(alpine, digest('layer'))).toBeUndefined()
+        expect([await names(metadata), await metadata.stored.bytes()]).toEqual([[], 0])
+
+        await metadata.recordManifest(record)
+        expect(await metadata.links.find(alpine, record.digest)).toBeDefined()
+        expect(await metadata.manifests.find(record.digest)).toBeDefined()
+      })
+
+      test.each([
+        ['used', (metadata: Metadata) => metadata.stored.touch([[digest('layer'), 99]])],
+        ['put', (metadata: Metadata) => metadata.stored.put(row('layer', 99))],
+      ])('and %s after it was chosen to go: stays, with its links', async (_, again) => {
+        await using home = await create()
+        const metadata = await home.open()
+        const link = { repository: alpine, digest: digest('layer'), origin: 'filled' as const }
+        await metadata.stored.put(row('layer', 1))
+        await metadata.links.add([link])
+        const chosen = await metadata.stored.leastUsed(undefined, 10)
+        await again(metadata)
+        await metadata.stored.remove(chosen)
+
+        expect(await names(metadata)).toEqual([digest('layer')])
+        expect(await metadata.links.find(alpine, digest('layer'))).toEqual(link)
+      })
+
+      test('and was not noted is taken up by its links', async () => {
+        await using home = await create()
+        const metadata = await home.open()
+        const record = manifestRecord()
+        await metadata.recordManifest(record)
+        await metadata.stored.put(row('config', 5))
+        const origin = 'filled' as const
+        await metadata.links.add(
+          ['config', 'layer', 'unknown'].map((text) => ({
+            repository: alpine,
+            digest: digest(text),
+            origin,
+          })),
+        )
+        await metadata.stored.reconcile()
+
+        const rows = await metadata.stored.leastUsed(undefined, 10)
+        expect(new Map(rows.map(({ digest: of, size }) => [of, size]))).toEqual(
+          new Map([
+            [digest('config'), 10],
+            [digest('layer'), 3_000_000_000_000],
+            [digest('unknown'), 0],
+            [record.digest, 527],
+          ]),
+        )
+        expect(rows.filter(({ usedAt }) => usedAt < 1_700_000_000_000)).toHaveLength(1)
+      })
+    })
+
     test('closing keeps what is under way and refuses what comes after', async () => {
       await using home = await create()
       const first = await home.open()

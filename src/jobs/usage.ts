@@ -1,0 +1,64 @@
+import type { Stored } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
+
+/** When what was last used: collected here, and written now and then, so that no answer waits for the database. */
+export interface Usage extends AsyncDisposable {
+  /** It is answered now. */
+  used(digest: Digest): void
+  /** Its bytes are on their way to somebody until this is disposed of. */
+  reading(digest: Digest): Disposable
+  /** Somebody reads it, or has used it since the last time uses were written. */
+  isInUse(digest: Digest): boolean
+  /** Writes what was collected. */
+  flush(): Promise<void>
+}
+
+export interface UsageOptions {
+  stored: Pick<Stored, 'touch'>
+  /** Uses that could not be written are forgotten: they only decide what goes first. */
+  onError(error: unknown): void
+  now?: () => number
+}
+
+const flushMs = 10_000
+const mostCollected = 10_000
+
+export function createUsage({ stored, onError, now = Date.now }: UsageOptions): Usage {
+  let collected = new Map<Digest, number>()
+  const readers = new Map<Digest, number>()
+  const timer = setInterval(() => void flush(), flushMs).unref()
+
+  async function flush(): Promise<void> {
+    const uses = collected
+    collected = new Map()
+    if (uses.size > 0) await stored.touch(uses).catch(onError)
+  }
+  function used(digest: Digest): void {
+    collected.set(digest, now())
+    if (collected.size >= mostCollected) void flush()
+  }
+  return {
+    used,
+    flush,
+    reading(digest) {
+      used(digest)
+      readers.set(digest, (readers.get(digest) ?? 0) + 1)
+      let isOver = false
+      return {
+        [Symbol.dispose]() {
+          if (isOver) return
+          isOver = true
+          used(digest)
+          const left = (readers.get(digest) ?? 1) - 1
+          if (left > 0) readers.set(digest, left)
+          else readers.delete(digest)
+        },
+      }
+    },
+    isInUse: (digest) => readers.has(digest) || collected.has(digest),
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer)
+      await flush()
+    },
+  }
+}

@@ -1,0 +1,14 @@
+import { type Kysely, sql } from 'kysely'
+import type { Stored } from '../metadata.ts'
+
+/** Its rows come from the links, by {@link Stored.reconcile}. */
+export async function up(database: Kysely<unknown>): Promise<void> {
+  await database.schema
+    .createTable('stored')
+    .addColumn('digest', 'text', (column) => column.primaryKey().notNull())
+    .addColumn('size', 'integer', (column) => column.notNull())
+    .addColumn('used_at', 'integer', (column) => column.notNull())
+    .modifyEnd(sql`strict, without rowid`)
+    .execute()
+  await database.schema.createIndex('stored_used_at').on('stored').columns(['used_at', 'digest']).execute()
+}

@@ -1,0 +1,154 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { readSlowly } from '../faults/support/readers.ts'
+import { type FaultSite, layerOf, startSite } from '../faults/support/site.ts'
+import { partsIn, storedDigests } from '../faults/support/stored.ts'
+import { fetchBlob } from '../support/fetch-blob.ts'
+import { buildImage, type Image } from '../support/images.ts'
+import { pull } from '../support/pull.ts'
+
+const MiB = 1024 * 1024
+const layerBytes = MiB
+
+function imagesOf(count: number, seed = 'image'): Image[] {
+  return Array.from({ length: count }, (_, at) =>
+    buildImage({ layers: [layerBytes], seed: `${seed} ${at}`, compression: 'none' }),
+  )
+}
+
+function siteWith(cache: object, data?: string): Promise<FaultSite> {
+  return startSite({
+    policy: { project: { freshness: [{ tag: '**', for: '1d' }] }, more: [{ kind: 'cache', ...cache }] },
+    ...(data !== undefined && { data }),
+  })
+}
+
+const nameOf = (at: number) => `library/app${at}`
+
+/** Images that are here whole, by their number. */
+async function wholeIn({ edge }: FaultSite, images: readonly Image[]): Promise<number[]> {
+  const stored = new Set(await storedDigests(edge.data))
+  return images.flatMap(({ manifest, config, layers }, at) =>
+    [manifest, config, ...layers].every(({ digest }) => stored.has(digest)) ? [at] : [],
+  )
+}
+
+async function bytesOnDisk({ edge }: FaultSite): Promise<number> {
+  let bytes = 0
+  for (const folder of ['blobs', 'fills']) {
+    const entries = await readdir(join(edge.data, folder), { recursive: true, withFileTypes: true })
+    for (const entry of entries) {
+      if (!entry.isFile()) continue
+      bytes += await stat(join(entry.parentPath, entry.name)).then(
+        ({ size }) => size,
+        () => 0,
+      )
+    }
+  }
+  return bytes
+}
+
+describe('a cache that is full', () => {
+  test('gives up whole images, the longest unused first', async () => {
+    const images = imagesOf(12)
+    await using site = await siteWith({ budget: '10MiB', high: '90%', low: '75%' })
+    for (const [at, image] of images.entries()) site.upstream.addImage(nameOf(at), '1', image)
+    for (const at of [0, 1, 2, 3, 4, 5]) await pull(site.edge.url, nameOf(at), '1')
+    // A client that has the layers already asks for no more.
+    await fetchBlob(`${site.edge.url}/v2/${nameOf(0)}/manifests/1`)
+    for (const at of [6, 7, 8]) await pull(site.edge.url, nameOf(at), '1')
+
+    await expect.poll(() => site.edge.metrics('outport_evicted_total')).toBeGreaterThan(0)
+    await expect.poll(() => wholeIn(site, images)).toEqual([0, 3, 4, 5, 6, 7, 8])
+    expect(await storedDigests(site.edge.data)).toHaveLength(7 * 3)
+
+    site.upstream.clear()
+    for (const at of [0, 1]) await pull(site.edge.url, nameOf(at), '1')
+    expect(site.upstream.blobBytes()).toBeGreaterThan(layerBytes)
+    expect(site.upstream.blobBytes()).toBeLessThan(1.1 * layerBytes)
+  })
+
+  test('keeps what is pinned', async () => {
+    const images = imagesOf(12)
+    await using site = await siteWith({ budget: '6MiB', pins: ['docker.io/library/app0', 'library/app1'] })
+    for (const [at, image] of images.entries()) {
+      site.upstream.addImage(nameOf(at), '1', image)
+      await pull(site.edge.url, nameOf(at), '1')
+    }
+    expect(await wholeIn(site, images)).toEqual(expect.arrayContaining([0, 1, 11]))
+    expect(await bytesOnDisk(site)).toBeLessThan(7 * MiB)
+  })
+
+  test('that is pinned whole passes on what does not fit, and says so', async () => {
+    const images = imagesOf(6)
+    await using site = await siteWith({ budget: '4MiB', pins: ['**'] })
+    for (const [at, image] of images.entries()) {
+      site.upstream.addImage(nameOf(at), '1', image)
+      await pull(site.edge.url, nameOf(at), '1')
+    }
+    expect(await wholeIn(site, images)).toEqual([0, 1, 2])
+    expect(await site.edge.metrics('outport_fill_skipped_disk_total')).toBeGreaterThanOrEqual(3)
+    expect(await partsIn(site.edge.data)).toEqual([])
+  })
+
+  test('with twenty readers of thrice as much: never over its budget and a blob, and no pull fails', {
+    timeout: 120_000,
+  }, async () => {
+    const images = imagesOf(60)
+    await using site = await siteWith({ budget: '20MiB' })
+    for (const [at, image] of images.entries()) site.upstream.addImage(nameOf(at), '1', image)
+    const turns = Array.from({ length: 300 }, (_, turn) => (turn * 17) % images.length).values()
+    const failures: string[] = []
+    let most = 0
+    async function read(): Promise<void> {
+      for (const at of turns)
+        await pull(site.edge.url, nameOf(at), '1').catch((error) => failures.push(`${error}`))
+    }
+    const over = new AbortController()
+    const watch = (async () => {
+      while (!over.signal.aborted) {
+        most = Math.max(most, await bytesOnDisk(site))
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    })()
+    await Promise.all(Array.from({ length: 20 }, read))
+    over.abort()
+    await watch
+
+    expect(failures).toEqual([])
+    expect(most).toBeLessThanOrEqual(21.2 * MiB)
+    expect(await site.edge.metrics('outport_evicted_bytes_total')).toBeGreaterThan(20 * MiB)
+    await storedDigests(site.edge.data)
+  })
+})
+
+test('who reads what is given up reads on to its end', async () => {
+  const images = imagesOf(3, 'read')
+  const large = buildImage({ layers: [24 * MiB], seed: 'large', compression: 'none' })
+  await using site = await siteWith({ budget: '40MiB', high: '50%', low: '5%' })
+  site.upstream.addImage(nameOf(9), '1', large)
+  await pull(site.edge.url, nameOf(9), '1')
+  const { digest, bytes } = layerOf(large)
+  const slow = readSlowly(`${site.edge.url}/v2/${nameOf(9)}/blobs/${digest}`, bytes, {
+    bytesPerSecond: 12 * MiB,
+  })
+  for (const [at, image] of images.entries()) {
+    site.upstream.addImage(nameOf(at), '1', image)
+    await pull(site.edge.url, nameOf(at), '1')
+  }
+  expect(await slow).toEqual({ status: 200, bytes: bytes.length, isRight: true, isComplete: true })
+})
+
+test('what nobody has used for the time that the rules say goes, also at a start', async () => {
+  const images = imagesOf(2)
+  await using site = await siteWith({ maxAge: '2s' })
+  for (const [at, image] of images.entries()) site.upstream.addImage(nameOf(at), '1', image)
+  await pull(site.edge.url, nameOf(0), '1')
+  await site.edge.restart()
+  await pull(site.edge.url, nameOf(1), '1')
+  await new Promise((resolve) => setTimeout(resolve, 2100))
+  await site.edge.restart()
+  await expect.poll(() => storedDigests(site.edge.data)).toEqual([])
+  await pull(site.edge.url, nameOf(0), '1')
+})
