@@ -9,8 +9,17 @@ export interface BlobStore {
   write(digest: Digest, bytes: Uint8Array): Promise<void>
   /** A finished, verified and synced file becomes the blob by rename; `extents` (see blobs/extents.ts) goes with it. */
   adopt(digest: Digest, file: string, extents?: string): Promise<void>
+  /** What is left of a blob whose bytes turned out to be others; `undefined` where there is nothing to mend. */
+  spoilt(digest: Digest): Promise<SpoiltBlob | undefined>
   /** Its bytes go; who has opened it reads on. Nothing happens where it is absent. */
   remove(digest: Digest): Promise<void>
+}
+
+/** Files of which some extents may still be right. */
+export interface SpoiltBlob {
+  file: string
+  /** The hashes of its extents, as they were when it was whole: see blobs/extents.ts. */
+  extents: string
 }
 
 /** Found is not opened: HEAD and access checks stop here. */

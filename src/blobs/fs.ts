@@ -79,6 +79,7 @@ export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
         await confirm(digest)
       }
     },
+    spoilt: files.spoilt,
     async remove(digest) {
       // In this order: extents alone are no blob.
       await rm(pathOf(digest), { force: true })

@@ -5,7 +5,7 @@ import { errorCodeOf } from '../flow/error-code.ts'
 import { createSlots } from '../flow/slots.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
-import { BlobLostError, type OpenBlob } from './blob-store.ts'
+import { BlobLostError, type OpenBlob, type SpoiltBlob } from './blob-store.ts'
 import { openUnlinked, writeExtents } from './extents.ts'
 import type { Identity } from './identity.ts'
 import { createProof, type Proof } from './proof.ts'
@@ -17,6 +17,8 @@ export interface StoredFiles {
   open(digest: Digest, signal: AbortSignal): Promise<OpenBlob>
   /** Its bytes were proven by who has just put it there. */
   trust(digest: Digest): Promise<void>
+  /** See {@link BlobStore.spoilt}. */
+  spoilt(digest: Digest): Promise<SpoiltBlob | undefined>
   /** Whether it is there as it was when it was proven. */
   isTrusted(digest: Digest): Promise<boolean>
 }
@@ -89,6 +91,11 @@ export function createStoredFiles(options: StoredFilesOptions): StoredFiles {
       const identity = await look(digest)
       if (identity) proofs.trust(digest, identity)
       await rm(asideOf(digest), { force: true })
+    },
+    async spoilt(digest) {
+      const left = { file: asideOf(digest), extents: extentsOf(digest) }
+      const found = await Promise.all([left.file, left.extents].map((path) => unlessAbsent(lstat(path))))
+      return found.every((stats) => stats?.isFile()) ? left : undefined
     },
     async isTrusted(digest) {
       const identity = await look(digest)

@@ -1,4 +1,4 @@
-import type { Growing } from '../blobs/blob-store.ts'
+import type { BlobStore, Growing } from '../blobs/blob-store.ts'
 import { isDiskBroken, isDiskFull } from '../flow/disk-trouble.ts'
 import type { Slots } from '../flow/slots.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
@@ -21,6 +21,8 @@ export interface FillOptions {
   marks: string
   /** The size that a manifest states, where one is known. */
   statedSize?: number
+  /** See {@link BlobStore}. */
+  spoilt: BlobStore['spoilt']
   /** Where it is kept. */
   room: Room
   source: BlobSource

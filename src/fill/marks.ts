@@ -97,7 +97,7 @@ export async function cutBack(
     if (count > 0) last = start + count * markBytes
   }
   await part.truncate(last)
-  await writeFile(marksFile, fileOf(believed), { mode: 0o600 })
+  await writeFile(marksFile, textOfMarks(believed), { mode: 0o600 })
   return coverage
 }
 
@@ -122,7 +122,7 @@ async function linesOf(file: string): Promise<string[]> {
   })
 }
 
-/** Lines that are missing are blank. */
-function fileOf(lines: readonly string[]): string {
+/** Of all marks of a file in their order; those that are missing are blank. */
+export function textOfMarks(lines: readonly string[]): string {
   return Array.from(lines, (line) => `${(line ?? '').padEnd(lineBytes - 1)}\n`).join('')
 }

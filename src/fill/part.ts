@@ -1,5 +1,6 @@
 import type { Hash } from 'node:crypto'
 import { type FileHandle, open, rm, writeFile } from 'node:fs/promises'
+import type { SpoiltBlob } from '../blobs/blob-store.ts'
 import { extentBytes, textOf } from '../blobs/extents.ts'
 import { isDiskFull } from '../flow/disk-trouble.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
@@ -8,6 +9,7 @@ import { type Coverage, createCoverage } from './coverage.ts'
 import { createExtentHashes, type ExtentHashes } from './extent-hashes.ts'
 import { createMarksFile, cutBack } from './marks.ts'
 import { createRoomOfBlob, type Room } from './room.ts'
+import { salvage } from './salvage.ts'
 import { createSyncer } from './syncer.ts'
 import { createTail } from './tail.ts'
 import { createWholeHash, type WholeHash } from './whole-hash.ts'
@@ -22,6 +24,8 @@ export interface PartOptions {
   /** Beside it: the hashes of what has landed. */
   marks: string
   statedSize?: number
+  /** What is left of the blob from a time when it was here. */
+  spoilt(digest: Digest): Promise<SpoiltBlob | undefined>
   room: Room
   /** Whether its bytes must be on the disk before they are a blob. */
   sync: boolean
@@ -91,9 +95,13 @@ interface Opened {
   refusal?: unknown
 }
 
-async function openFile({ file, marks }: PartOptions): Promise<Opened> {
+async function openFile({ digest, file, marks, spoilt }: PartOptions): Promise<Opened> {
   const known = await unlessAbsent(open(file, 'r+'))
   if (known) return { handle: known, isOld: true }
+  const left = await spoilt(digest)
+  if (left) await salvage(left, file, marks)
+  const salvaged = left && (await unlessAbsent(open(file, 'r+')))
+  if (salvaged) return { handle: salvaged, isOld: true }
   await rm(marks, { force: true })
   try {
     return { handle: await open(file, 'wx+', 0o600), isOld: false }

@@ -90,6 +90,7 @@ export function startFill(
       statedSize,
       source,
       slots,
+      spoilt: options.blobs.spoilt,
       room: options.room,
       sync: options.sync,
       admit: (hasReaders, ended) => admission.enter({ registry, client, hasReaders }, ended),

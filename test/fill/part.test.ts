@@ -17,7 +17,15 @@ async function files() {
   const folder = await temporaryDirectory()
   const [file, marks] = [join(folder.path, 'x.part'), join(folder.path, 'x.marks')]
   const open = (statedSize?: number) =>
-    openPart({ digest, file, marks, room, sync: true, ...(statedSize !== undefined && { statedSize }) })
+    openPart({
+      digest,
+      file,
+      marks,
+      room,
+      spoilt: async () => undefined,
+      sync: true,
+      ...(statedSize !== undefined && { statedSize }),
+    })
   return { file, marks, open, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
 }
 
