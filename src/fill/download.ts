@@ -4,6 +4,7 @@ import { orAbandon } from '../flow/abandon.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 import { createAttempts, isLie, isPassing } from './attempts.ts'
 import type { Span } from './coverage.ts'
+import type { InFlight } from './in-flight.ts'
 import { land } from './land.ts'
 import type { Part } from './part.ts'
 import { createConnectionRate } from './rate.ts'
@@ -14,6 +15,7 @@ import { type BlobSource, createTalk, type Request, restOf } from './talk.ts'
 export interface DownloadOptions {
   part: Part
   source: BlobSource
+  inFlight: InFlight
   /** Where readers wait, the one who waits longest first. */
   wants(): Iterable<number>
   /** Somebody reads it. */
@@ -137,7 +139,7 @@ export function createDownload(options: DownloadOptions): Download {
     options.onAccepted()
     wake()
     rate.opened()
-    await land(part, claim, stream, signal).finally(rate.closed)
+    await land(part, claim, stream, options.inFlight, signal).finally(rate.closed)
     if (part.size === undefined) {
       if (claim.end === Number.POSITIVE_INFINITY) part.size = claim.position
       else talk.refuseRanges()

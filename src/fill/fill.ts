@@ -7,6 +7,7 @@ import type { Permit } from './admission.ts'
 import { isLie } from './attempts.ts'
 import { createDownload, type Download } from './download.ts'
 import { createGrowth, type Growth, heldBackBytes } from './growth.ts'
+import type { InFlight } from './in-flight.ts'
 import { createOverflow, type Overflow } from './overflow.ts'
 import { openPart, type Part } from './part.ts'
 import { createPlace, type Place } from './place.ts'
@@ -26,6 +27,7 @@ export interface FillOptions {
   /** Where it is kept. */
   room: Room
   source: BlobSource
+  inFlight: InFlight
   /** Waits for a place among the fills; it may be taken back. */
   admit(hasReaders: () => boolean, signal: AbortSignal): Promise<Permit>
   /** Of the readers that a full disk leaves to upstream, in all fills. */
@@ -134,6 +136,7 @@ async function bring(work: Work, part: Part, place: Place, signal: AbortSignal):
   const download = createDownload({
     part,
     source: options.source,
+    inFlight: options.inFlight,
     wants: growth.wants,
     isUrgent: () => growth.readers > 0,
     onAccepted() {
@@ -153,6 +156,7 @@ async function bring(work: Work, part: Part, place: Place, signal: AbortSignal):
       if (!yielded.aborted || signal.aborted) throw error
     }
     place.leave()
+    part.rest()
     await place.take(signal)
   }
 }

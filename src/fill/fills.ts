@@ -4,6 +4,7 @@ import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 import { createAdmission, type FillLimits } from './admission.ts'
 import { isLie } from './attempts.ts'
+import { createInFlight } from './in-flight.ts'
 import {
   type FillRequest,
   type FillSurroundings,
@@ -33,6 +34,8 @@ export interface FillsOptions extends FillSurroundings {
 /** What waits for its turn costs memory: nobody may have more of it than this waiting, nor all together. */
 const mostOfClient = 512
 const mostInAll = 4096
+/** What waits for the disk in all fills; about as much is being written, and as much again kept for who follows closely. */
+const inFlightBytes = 16 * 1024 * 1024
 
 export function createFills(options: FillsOptions): Fills {
   const { metrics } = options
@@ -42,6 +45,7 @@ export function createFills(options: FillsOptions): Fills {
     options,
     admission: createAdmission(options.limits),
     slots: createSlots(options.limits.all),
+    inFlight: createInFlight(inFlightBytes),
     signal: stop.signal,
   }
   let trouble: Trouble | undefined

@@ -1,4 +1,5 @@
 import { type BlobStream, UpstreamError } from '../upstream/registry-client.ts'
+import type { InFlight } from './in-flight.ts'
 import type { Part } from './part.ts'
 import { createWriter } from './writer.ts'
 
@@ -23,12 +24,15 @@ export async function land(
   part: Part,
   landing: Landing,
   stream: BlobStream,
+  inFlight: InFlight,
   signal: AbortSignal,
 ): Promise<void> {
   const { body } = stream
   const stop = () => body.destroy()
   signal.addEventListener('abort', stop, { once: true })
-  const writer = createWriter(part, stream.giveBack, landing.onLanded)
+  const { onLanded } = landing
+  using share = inFlight.enter()
+  const writer = createWriter({ part, share, giveBack: stream.giveBack, onLanded })
   let at = stream.offset
 
   function take(chunk: Buffer): void {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { constants, type FileHandle, open, readFile, writeFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { extentBytes, lineBytes } from '../blobs/extents.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { type Coverage, createCoverage } from './coverage.ts'
@@ -11,47 +12,64 @@ import { type Mark, markBytes, marksPerExtent } from './extent-hashes.ts'
  * the bytes.
  */
 export interface MarksFile {
-  /** Writes them within {@link noteMs}, together with those that come meanwhile. */
+  /** Writes them soon, together with those that come meanwhile. */
   note(marks: readonly Mark[]): void
   /** Settles when all are written. */
   close(): Promise<void>
+  /** Nobody needs the file any more: settles when nothing is written to it any more. */
+  abandon(): Promise<void>
 }
 
-/** What a kill may cost of a line: less than a mark of one of 25 MiB a second. */
+/** Between two writes, of which one is under way at a time: what comes in this time, a kill may cost. */
 const noteMs = 20
 
 /** @param watch hears of a write that fails */
 export function createMarksFile(file: string, watch: (work: Promise<void>) => Promise<void>): MarksFile {
   let noted: Mark[] = []
-  let timer: NodeJS.Timeout | undefined
   let opened: FileHandle | undefined
-  let writing = Promise.resolve()
+  let writing: Promise<void> | undefined
+  const hurry = new AbortController()
 
   async function write(marks: readonly Mark[]): Promise<void> {
-    opened ??= await open(file, constants.O_RDWR | constants.O_CREAT, 0o600)
-    for (const { line, hexes } of runsOf(marks)) {
-      await opened.write(hexes.map((hex) => `${hex}\n`).join(''), line * lineBytes)
+    const handle = opened ?? (await open(file, constants.O_RDWR | constants.O_CREAT, 0o600))
+    opened = handle
+    const lines = runsOf(marks).map(({ line, hexes }) =>
+      handle.write(hexes.map((hex) => `${hex}\n`).join(''), line * lineBytes),
+    )
+    await Promise.all(lines)
+  }
+  async function drain(): Promise<void> {
+    while (noted.length > 0) {
+      await sleep(noteMs, undefined, { signal: hurry.signal }).catch(() => {})
+      const marks = noted
+      noted = []
+      await write(marks)
     }
   }
-  function flush(): void {
-    clearTimeout(timer)
-    timer = undefined
-    const marks = noted
-    noted = []
-    if (marks.length > 0) writing = watch(writing.then(() => write(marks)))
+  function start(): void {
+    writing ??= watch(drain()).then(() => {
+      writing = undefined
+      if (noted.length > 0) start()
+    })
+  }
+  async function close(): Promise<void> {
+    hurry.abort()
+    while (writing) await writing
+    const its = opened
+    opened = undefined
+    // It only saves bytes when the node is killed: nothing depends on it.
+    await its?.close().catch(() => {})
   }
   return {
     note(marks) {
       if (marks.length === 0) return
       noted.push(...marks)
-      timer ??= setTimeout(flush, noteMs)
+      start()
     },
-    async close() {
-      flush()
-      await writing
-      const its = opened
-      opened = undefined
-      await its?.close()
+    close,
+    async abandon() {
+      noted = []
+      await close()
     },
   }
 }

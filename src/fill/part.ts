@@ -54,6 +54,8 @@ export interface Part {
   /** From where on the whole can be proven without its first bytes, when the disk takes no more. */
   seen(): Promise<Seen>
   discard(): Promise<void>
+  /** Nothing is written for a while: what it keeps in memory goes. */
+  rest(): void
   /** Leaves `handle` open: readers may hold it. */
   end(): Promise<void>
 }
@@ -213,7 +215,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
     },
     async adopted() {
       room.settle(digest, part.size ?? 0)
-      await marks.close()
+      await marks.abandon()
       await rm(options.marks, { force: true })
     },
     async seen() {
@@ -224,8 +226,9 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       if (!isKnown) return { offset: 0, hash: createWholeHash(options.digest).copy(), refused: undefined }
       return { offset: whole.offset, hash: whole.copy(), refused }
     },
+    rest: tail.drop,
     async discard() {
-      await marks.close()
+      await marks.abandon()
       await Promise.all([options.file, options.marks, lines].map((file) => rm(file, { force: true })))
     },
     async end() {

@@ -10,6 +10,7 @@ import type { RepositoryName } from '../oci/reference.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 import type { Admission } from './admission.ts'
 import { createFill, type Fill } from './fill.ts'
+import type { InFlight } from './in-flight.ts'
 import type { Room } from './room.ts'
 import type { BlobSource } from './talk.ts'
 
@@ -65,11 +66,12 @@ export interface Shared {
   options: FillSurroundings
   admission: Admission
   slots: Slots
+  inFlight: InFlight
   signal: AbortSignal
 }
 
 export function startFill(
-  { options, admission, slots, signal }: Shared,
+  { options, admission, slots, inFlight, signal }: Shared,
   request: FillRequest,
   id: string,
 ): RunningFill {
@@ -90,6 +92,7 @@ export function startFill(
       statedSize,
       source,
       slots,
+      inFlight,
       spoilt: options.blobs.spoilt,
       room: options.room,
       sync: options.sync,

@@ -26,12 +26,16 @@ export function createTail(): Tail {
     copy(buffer, length, position) {
       if (!kept || position < kept.position) return 0
       let copied = 0
-      let start = kept.position
+      let skip = position - kept.position
       for (const chunk of kept.chunks) {
-        const from = position + copied - start
-        if (copied < length && from < chunk.length)
-          copied += chunk.copy(buffer, copied, from, Math.min(chunk.length, from + length - copied))
-        start += chunk.length
+        if (copied === length) break
+        copied += chunk.copy(
+          buffer,
+          copied,
+          Math.min(skip, chunk.length),
+          Math.min(chunk.length, skip + length - copied),
+        )
+        skip = Math.max(0, skip - chunk.length)
       }
       return copied
     },

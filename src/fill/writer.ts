@@ -1,8 +1,6 @@
 import { setImmediate as immediate } from 'node:timers/promises'
+import type { Share } from './in-flight.ts'
 import type { Part } from './part.ts'
-
-/** While this much waits for the disk, upstream's socket is not read. */
-const maxWaitingBytes = 1024 * 1024
 
 /** Turns of the event loop that a write waits for more. */
 const patience = 3
@@ -22,12 +20,17 @@ interface Batch {
   chunks: Buffer[]
 }
 
-/** @param giveBack takes the memory of what nobody will look at again */
-export function createWriter(
-  part: Part,
-  giveBack: (chunk: Uint8Array) => void,
-  onLanded: () => void,
-): Writer {
+export interface WriterOptions {
+  part: Part
+  /** While so much waits for the disk, there is no room for more. */
+  share: Share
+  /** Takes the memory of what nobody will look at again. */
+  giveBack(chunk: Uint8Array): void
+  /** After more is there for readers. */
+  onLanded(): void
+}
+
+export function createWriter({ part, share, giveBack, onLanded }: WriterOptions): Writer {
   const waiting: Batch[] = []
   let waitingBytes = 0
   let draining: Promise<void> | undefined
@@ -54,7 +57,7 @@ export function createWriter(
         failure = { error }
         roomy.resolve()
       }
-      for (let turn = 0; turn < patience && waitingBytes < maxWaitingBytes / 2; turn += 1) await immediate()
+      for (let turn = 0; turn < patience && waitingBytes < share.bytes / 2; turn += 1) await immediate()
     }
     draining = undefined
   }
@@ -73,7 +76,7 @@ export function createWriter(
       if (!failure) draining ??= drain()
     },
     room() {
-      if (waitingBytes < maxWaitingBytes && !failure) return undefined
+      if (waitingBytes < share.bytes && !failure) return undefined
       return check(failure ? undefined : roomy.promise)
     },
     flush: () => check(draining),

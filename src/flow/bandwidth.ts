@@ -59,18 +59,28 @@ function firstOf(waiting: ReadonlySet<Waiter>): Waiter | undefined {
   return all.find((each) => each.urgent()) ?? all[0]
 }
 
+/** What passes at a time: who is urgent waits for one of these at most. */
+const turnBytes = 64 * 1024
+
 /** `body` no faster than its share. It is not read while it waits, and destroyed along with the stream that is returned. */
 export function throttled(body: Readable, bandwidth: Bandwidth, urgent: () => boolean): Readable {
   const gone = new AbortController()
   const chunks: AsyncIterator<Buffer> = body[Symbol.asyncIterator]()
+  let rest: Buffer | undefined
+  async function next(): Promise<Buffer | null> {
+    if (!rest?.length) rest = (await chunks.next()).value
+    if (!rest) return null
+    const piece = rest.subarray(0, turnBytes)
+    rest = rest.subarray(piece.length)
+    await bandwidth.take(piece.length, urgent, gone.signal)
+    return piece
+  }
   const stream = new Readable({
-    // One chunk at a time: a stream that reads ahead would take more than its share of the socket.
+    // One piece at a time: a stream that reads ahead would take more than its share of the socket.
     highWaterMark: 1,
     async read() {
       try {
-        const { done, value } = await chunks.next()
-        if (!done) await bandwidth.take(value.length, urgent, gone.signal)
-        stream.push(done ? null : value)
+        stream.push(await next())
       } catch (error) {
         stream.destroy(error instanceof Error ? error : new Error('the body broke', { cause: error }))
       }

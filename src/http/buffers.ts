@@ -19,7 +19,7 @@ const bytesOf: Readonly<Record<BufferSize, number>> = {
 }
 /** Of those that nobody has at the moment: a crowd that follows one fill gives them all back, and takes them again. */
 const mostFree: Readonly<Record<BufferSize, number>> = { small: 384, large: 16 }
-/** When nobody has had one for so long, they go. */
+/** Those that nobody has wanted for so long go. */
 const idleMs = 5_000
 
 interface Waiter {
@@ -38,7 +38,9 @@ export function createBufferPool(maxBytes: number): BufferPool {
   const held = new Map<string, number>()
   const waiters = new Set<Waiter>()
   let lentBytes = 0
-  let idle: NodeJS.Timeout | undefined
+  /** The least that were free since unwanted ones went the last time. */
+  const leastFree: Record<BufferSize, number> = { small: 0, large: 0 }
+  let isTrimming = false
 
   function fits(size: BufferSize, holder: string): boolean {
     const bytes = bytesOf[size]
@@ -51,7 +53,7 @@ export function createBufferPool(maxBytes: number): BufferPool {
   function take(size: BufferSize, holder: string): LentBuffer | undefined {
     if (!fits(size, holder)) return undefined
     const buffer = free[size].pop() ?? Buffer.allocUnsafeSlow(bytesOf[size])
-    clearTimeout(idle)
+    leastFree[size] = Math.min(leastFree[size], free[size].length)
     account(buffer.length, holder)
     return { buffer, giveBack: () => giveBack(buffer, size, holder) }
   }
@@ -63,15 +65,25 @@ export function createBufferPool(maxBytes: number): BufferPool {
     else held.set(holder, ofHolder)
   }
 
-  function forget(): void {
-    free.small = []
-    free.large = []
+  function trim(): void {
+    for (const size of ['small', 'large'] as const) {
+      free[size].splice(0, leastFree[size])
+      leastFree[size] = free[size].length
+    }
+    isTrimming = false
+    if (free.small.length + free.large.length > 0) trimLater()
+  }
+
+  function trimLater(): void {
+    if (isTrimming) return
+    isTrimming = true
+    setTimeout(trim, idleMs).unref()
   }
 
   function giveBack(buffer: Buffer, size: BufferSize, holder: string): void {
     account(-buffer.length, holder)
     if (free[size].length < mostFree[size]) free[size].push(buffer)
-    if (lentBytes === 0) idle = setTimeout(forget, idleMs).unref()
+    trimLater()
     for (const waiter of waiters) {
       const lent = take('small', waiter.holder)
       if (!lent) continue

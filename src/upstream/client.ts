@@ -55,10 +55,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const lookup = createLookup(options.lookup)
   const userAgent = `outport/${version}`
   const slabs = options.slabs ?? createSlabs()
-  const transport = createTransport({
-    ...{ settings, proxy, lookup, slabs, userAgent },
-    ...(via !== undefined && { via }),
-  })
+  const shared = { settings, proxy, lookup, slabs, userAgent }
+  const transport = createTransport(via === undefined ? shared : { ...shared, via })
   const tokens = createTokens(transport, settings, now)
   const endpoints = settings.urls.map((url): Endpoint => {
     const base = new URL(url)

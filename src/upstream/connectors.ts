@@ -12,25 +12,21 @@ export function createConnector(
   if (!slabs) return connect
   return (target, callback) => {
     if (target.protocol === 'https:') return connect(target, callback)
-    return readingInto(slabs, (reading) => buildConnector({ ...options, ...reading })(target, callback))
-  }
-}
-
-/** Without the pieces of 64 KiB that Node else makes, whose memory is the collector's to find again. */
-function readingInto(slabs: Slabs, connect: (reading: object) => unknown): void {
-  const receiver = slabs.receiver()
-  const socket = connect({
-    // One piece at a time: several that wait would be copied into one.
-    highWaterMark: 1,
-    onread: {
-      buffer: () => receiver.room(),
-      callback(count: number, room: Uint8Array) {
-        receiver.took(count)
-        socket.push(room.subarray(0, count))
+    const { room, took } = slabs.receiver()
+    // Without pieces of 64 KiB that Node else makes, whose memory is the collector's to find again.
+    const onread = {
+      buffer: room,
+      callback(count: number, bytes: Uint8Array) {
+        took(count)
+        socket.push(bytes.subarray(0, count))
         return false
       },
-    },
-  }) as Socket
+    }
+    // One piece at a time: several that wait would be copied into one.
+    const reading = { ...options, highWaterMark: 1, onread }
+    // undici's type does not say that it returns the socket it connects.
+    const socket = buildConnector(reading)(target, callback) as unknown as Socket
+  }
 }
 
 /** Connects elsewhere, while certificate and `Host` stay the url's. */

@@ -3,8 +3,8 @@ export interface Slabs {
   /** For one connection. */
   receiver(): Receiver
   /**
-   * Nobody will look at `chunk` again: it is, or is a part of, what a connection has read. Bytes that are never given
-   * back cost their slab its next use and nothing else; what came from elsewhere is passed over.
+   * Nobody will look at `chunk` again, which is, or is a part of, what a connection has read: said once of each byte.
+   * Bytes of which it is never said cost their slab its next use; what came from elsewhere is passed over.
    */
   giveBack(chunk: Uint8Array): void
 }
@@ -12,15 +12,17 @@ export interface Slabs {
 export interface Receiver {
   /** Where the next bytes may go. */
   room(): Uint8Array
-  /** `count` bytes have come into the room that was asked for last. */
-  took(count: number): void
+  /** So many bytes have come into the room that was asked for last. */
+  took(bytes: number): void
 }
 
 /** The most that one read can bring: fewer system calls and turns of the event loop, and less memory in pieces. */
 const slabBytes = 512 * 1024
-/** With less room than this in its slab a connection gets another one. */
-const leastRoomBytes = 128 * 1024
-const mostFree = 8
+/** Of all connections together; more of them, or what is slow, get by with less. */
+const mostSlabs = 32
+const mostFree = 16
+/** What a connection begins with, heads and small bodies, and all it gets while there are no slabs: for one use each. */
+const smallBytes = 64 * 1024
 
 interface Slab {
   bytes: Buffer
@@ -36,33 +38,48 @@ export function createSlabs(): Slabs {
   /** By the memory behind a chunk, which no other buffer shares. */
   const inUse = new WeakMap<ArrayBufferLike, Slab>()
   const free: Buffer[] = []
+  let count = 0
+  /** Of which not all was given back, as a head never is. */
+  const collected = new FinalizationRegistry(() => {
+    count -= 1
+  })
 
-  function take(): Slab {
-    const bytes = free.pop() ?? Buffer.allocUnsafeSlow(slabBytes)
+  function make(): Buffer {
+    count += 1
+    const bytes = Buffer.allocUnsafeSlow(slabBytes)
+    collected.register(bytes.buffer, undefined)
+    return bytes
+  }
+  function take(isFirst: boolean): Slab {
+    const large = isFirst ? undefined : (free.pop() ?? (count < mostSlabs ? make() : undefined))
+    const bytes = large ?? Buffer.allocUnsafeSlow(smallBytes)
     const slab = { bytes, filled: 0, returned: 0, isFull: false }
     inUse.set(bytes.buffer, slab)
     return slab
   }
   function freeWhenDone({ bytes, filled, returned, isFull }: Slab): void {
-    if (!isFull || returned < filled) return
+    if (!isFull || returned !== filled) return
     inUse.delete(bytes.buffer)
-    if (free.length < mostFree) free.push(bytes)
+    if (bytes.length === slabBytes && free.length < mostFree) free.push(bytes)
   }
   return {
     receiver() {
       let slab: Slab | undefined
+      let isFirst = true
       return {
         room() {
-          if (slab && slabBytes - slab.filled < leastRoomBytes) {
+          // With less room than a quarter of it, there is another one.
+          if (slab && slab.bytes.length - slab.filled < slab.bytes.length / 4) {
             slab.isFull = true
             freeWhenDone(slab)
             slab = undefined
+            isFirst = false
           }
-          slab ??= take()
+          slab ??= take(isFirst)
           return slab.bytes.subarray(slab.filled)
         },
-        took(count) {
-          if (slab) slab.filled += count
+        took(bytes) {
+          if (slab) slab.filled += bytes
         },
       }
     },

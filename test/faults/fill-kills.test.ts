@@ -6,8 +6,11 @@ import type { Fetched } from '../support/fetch-blob.ts'
 import { buildImage, type Content } from '../support/images.ts'
 import { type Sluice, sluice } from '../support/line.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
+import { describeWith } from '../support/tools.ts'
 import { losePages, snapshotOf } from './support/power-cut.ts'
+import { readSlowly } from './support/readers.ts'
 import { attempt, type FaultSite, isWhole, layerOf, repository, startSite } from './support/site.ts'
+import { slowDisk } from './support/slow-disk.ts'
 import { type Chance, soak, soakSeconds } from './support/soak.ts'
 import { partsIn, storedDigests } from './support/stored.ts'
 
@@ -116,4 +119,28 @@ test.each(
   expect(await site.ask(path, { keep: false })).toMatchObject({ status: 200, complete: true, sha256: digest })
   expect(site.upstream.blobBytes(digest)).toBeLessThanOrEqual(0.42 * bytes.length)
   expect(await partsIn(site.edge.data)).toEqual([])
+})
+
+describeWith(['strace'], 'on a disk that takes a while for every write', () => {
+  test.each([
+    1, 10,
+  ])('of %i ms, killed at 60 % of a fill in six ranges at a time: little is fetched twice', async (ms) => {
+    const bytes = pseudoRandomBytes(96 * MiB, 'slow')
+    await using site = await startSite({ policy: { registry: { segments: 6 } } })
+    const digest = site.upstream.addBlob(repository, bytes)
+    await using slow = await slowDisk(site.edge.pid, ms)
+    const leaveAt = 0.6 * bytes.length
+    await readSlowly(`${site.edge.url}/v2/${repository}/blobs/${digest}`, bytes, { leaveAt })
+
+    await site.edge.kill()
+    await slow[Symbol.asyncDispose]()
+    await site.edge.restart()
+    site.upstream.clear()
+
+    expect(await site.ask(`blobs/${digest}`, { keep: false })).toMatchObject({
+      complete: true,
+      sha256: digest,
+    })
+    expect(site.upstream.blobBytes(digest)).toBeLessThanOrEqual(0.42 * bytes.length)
+  })
 })

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { Agent } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { type Edge, mirrorPolicy, startEdge } from '../support/edge.ts'
 import { fetchBlob, responseTo } from '../support/fetch-blob.ts'
@@ -40,6 +41,31 @@ describe.skipIf(!canLimitMemory())('with 256 MiB, page cache included', () => {
     expect(upstream.blobBytes(digest)).toBeLessThanOrEqual(1.01 * bytes.length)
     leave.abort()
     expect(await storedDigests(edge.data)).toContain(digest)
+  })
+
+  test('thirty-two layers come at once, for clients of two addresses', { timeout: 60_000 }, async () => {
+    await using group = createMemoryCgroup(limit)
+    await using upstream = await startUpstream()
+    const digests = Array.from({ length: 32 }, (_, at) =>
+      upstream.addBlob(repository, Buffer.alloc(32 * MiB, at + 1)),
+    )
+    await using edge = await startEdge({
+      policies: { 'p.yaml': mirrorPolicy(upstream) },
+      through: group.through,
+    })
+
+    const agents = ['127.0.0.2', '127.0.0.3'].map((localAddress) => new Agent({ localAddress }))
+
+    const answers = await Promise.all(
+      digests.map((digest, at) =>
+        fetchBlob(`${edge.url}/v2/${repository}/blobs/${digest}`, { agent: agents[at % 2] as Agent }),
+      ),
+    )
+
+    expect(answers.map(({ sha256 }) => sha256)).toEqual(digests)
+    expect(upstream.bodies.most).toBe(32)
+    expect(await group.oomKills()).toBe(0)
+    expect(await peakResidentBytes(edge)).toBeLessThan(limit)
   })
 })
 

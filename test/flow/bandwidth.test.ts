@@ -108,6 +108,13 @@ describe('a throttled body', () => {
     expect(taken).toBe(bytes.length)
   })
 
+  test('passes in small pieces, so that who is urgent waits for no large one', async () => {
+    const counts: number[] = []
+    const noting: Bandwidth = { take: async (count) => void counts.push(count) }
+    expect((await buffer(throttled(Readable.from([bytes, bytes]), noting, yes))).length).toBe(2_000_000)
+    expect(Math.max(...counts)).toBeLessThanOrEqual(64 * 1024)
+  })
+
   test('breaks as its body breaks', async () => {
     const body = new Readable({ read() {} })
     body.on('error', () => {})

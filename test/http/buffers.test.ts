@@ -74,14 +74,31 @@ describe('what a crowd has given back', () => {
     expect(await crowd(pool)).toEqual(first)
   })
 
-  test('is forgotten when nobody has wanted it for a while', async () => {
+  test('goes when nobody has wanted it for a while, also while others are in use', async () => {
+    vi.useFakeTimers()
+    const pool = createBufferPool(1000 * small)
+    const [held] = await Promise.all(ask(pool, 1, 'b'))
+    const first = await crowd(pool)
+    vi.advanceTimersByTime(4_999)
+    expect(await crowd(pool)).toEqual(first)
+    vi.advanceTimersByTime(15_000)
+    expect((await crowd(pool)).isDisjointFrom(first)).toBe(true)
+    held?.giveBack()
+    vi.advanceTimersByTime(60_000)
+    expect(vi.getTimerCount()).toBe(0)
+    vi.useRealTimers()
+  })
+
+  test('stays as far as it is wanted', async () => {
     vi.useFakeTimers()
     const pool = createBufferPool(1000 * small)
     const first = await crowd(pool)
-    vi.advanceTimersByTime(4_999)
-    expect((await crowd(pool)).isSubsetOf(first)).toBe(true)
-    vi.advanceTimersByTime(5_000)
-    expect((await crowd(pool)).isDisjointFrom(first)).toBe(true)
+    for (let second = 0; second < 20; second++) {
+      vi.advanceTimersByTime(1_000)
+      const lent = await Promise.all(ask(pool, 10, 'a'))
+      expect(lent.every(({ buffer }) => first.has(buffer))).toBe(true)
+      for (const each of lent) each.giveBack()
+    }
     vi.useRealTimers()
   })
 })
