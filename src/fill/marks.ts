@@ -43,7 +43,7 @@ export function createMarksFile(file: string, watch: (work: Promise<void>) => Pr
       await sleep(noteMs, undefined, { signal: hurry.signal }).catch(() => {})
       const marks = noted
       noted = []
-      await write(marks)
+      if (marks.length > 0) await write(marks)
     }
   }
   function start(): void {

@@ -149,6 +149,7 @@ async function sendRange(
   if (blob.kind === 'bytes') return write(outgoing, blob.bytes.subarray(start, end), signal)
   if (start === end) return
   const holder = outgoing.socket?.remoteAddress ?? ''
+  const quick: BufferSize = blob.kind === 'growing' ? 'medium' : 'large'
   let pace: BufferSize = 'small'
   for (let position = start; position < end; ) {
     const readable =
@@ -161,7 +162,7 @@ async function sendRange(
       await write(outgoing, buffer.subarray(0, bytesRead), signal)
       position += bytesRead
       const keepsUp = performance.now() - from < promptMs && position - start > unreadBytes
-      pace = keepsUp ? 'large' : 'small'
+      pace = keepsUp ? quick : 'small'
     } finally {
       giveBack()
     }

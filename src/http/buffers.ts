@@ -9,16 +9,19 @@ export interface LentBuffer {
   giveBack(): void
 }
 
-export type BufferSize = 'small' | 'large'
+export type BufferSize = 'small' | 'medium' | 'large'
 
 const bytesOf: Readonly<Record<BufferSize, number>> = {
   /** What a client that does not read can hold. */
   small: 64 * 1024,
+  /** For clients that follow a fill, which brings about so much at a time. */
+  medium: 256 * 1024,
   /** For clients that read as fast as we write: a system call per mebibyte. */
   large: 1024 * 1024,
 }
+const sizes: readonly BufferSize[] = ['small', 'medium', 'large']
 /** Of those that nobody has at the moment: a crowd that follows one fill gives them all back, and takes them again. */
-const mostFree: Readonly<Record<BufferSize, number>> = { small: 384, large: 16 }
+const mostFree: Readonly<Record<BufferSize, number>> = { small: 384, medium: 64, large: 16 }
 /** Those that nobody has wanted for so long go. */
 const idleMs = 5_000
 
@@ -29,17 +32,17 @@ interface Waiter {
 
 /** A whole office may be one holder, behind a proxy or a router: with all its clients stalled another one gets through. */
 const holderShare = 0.75
-/** Clients stall with large ones, too, which must then leave room for the small ones of those who do not. */
+/** Clients stall with larger ones, too, which must then leave room for the small ones of those who do not. */
 const largeShare = 0.25
 
-/** @param maxBytes of all that are lent; no holder gets all of it, and large ones are lent only while there is plenty. */
+/** @param maxBytes of all that are lent; no holder gets all of it, and larger ones are lent only while there is plenty. */
 export function createBufferPool(maxBytes: number): BufferPool {
-  const free: Record<BufferSize, Buffer[]> = { small: [], large: [] }
+  const free: Record<BufferSize, Buffer[]> = { small: [], medium: [], large: [] }
   const held = new Map<string, number>()
   const waiters = new Set<Waiter>()
   let lentBytes = 0
   /** The least that were free since unwanted ones went the last time. */
-  const leastFree: Record<BufferSize, number> = { small: 0, large: 0 }
+  const leastFree: Record<BufferSize, number> = { small: 0, medium: 0, large: 0 }
   let isTrimming = false
 
   function fits(size: BufferSize, holder: string): boolean {
@@ -66,12 +69,12 @@ export function createBufferPool(maxBytes: number): BufferPool {
   }
 
   function trim(): void {
-    for (const size of ['small', 'large'] as const) {
+    isTrimming = false
+    for (const size of sizes) {
       free[size].splice(0, leastFree[size])
       leastFree[size] = free[size].length
+      if (free[size].length > 0) trimLater()
     }
-    isTrimming = false
-    if (free.small.length + free.large.length > 0) trimLater()
   }
 
   function trimLater(): void {
@@ -94,7 +97,7 @@ export function createBufferPool(maxBytes: number): BufferPool {
 
   return {
     async lend(size, holder) {
-      // Large ones are a favour: when they do not fit, or others wait, a small one will do.
+      // Larger ones are a favour: when they do not fit, or others wait, a small one will do.
       const lent = (waiters.size === 0 ? take(size, holder) : undefined) ?? take('small', holder)
       return lent ?? new Promise((resolve) => waiters.add({ holder, resolve }))
     },

@@ -68,6 +68,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   let takenBytes = 0
   let barrenUntil = Number.NEGATIVE_INFINITY
   let running: Promise<void> = Promise.resolve()
+  let isClosed = false
   const timer = setInterval(() => void tidy().catch(options.onError), tidyMs).unref()
 
   function budgetOf({ totalBytes }: DiskSpace): number {
@@ -88,6 +89,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   }
 
   async function evict(): Promise<void> {
+    if (isClosed) return
     const disk = await options.disk()
     // Where all of it would not be enough, others have filled the disk: what is here serves better than nothing.
     const isFull = excess(disk, settings.high) > 0 && excess(disk, 1) <= storedBytes && now() >= barrenUntil
@@ -152,6 +154,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
         .catch(options.onError)
     },
     async [Symbol.asyncDispose]() {
+      isClosed = true
       clearInterval(timer)
       await running
     },
