@@ -1,4 +1,4 @@
-import type { BlobStore, Growing } from '../blobs/blob-store.ts'
+import type { Growing } from '../blobs/blob-store.ts'
 import { isDiskBroken, isDiskFull } from '../flow/disk-trouble.ts'
 import type { Slots } from '../flow/slots.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
@@ -9,31 +9,17 @@ import { createDownload, type Download } from './download.ts'
 import { createGrowth, type Growth, heldBackBytes } from './growth.ts'
 import type { InFlight } from './in-flight.ts'
 import { createOverflow, type Overflow } from './overflow.ts'
-import { openPart, type Part } from './part.ts'
+import { openPart, type Part, type PartOptions } from './part.ts'
 import { createPlace, type Place } from './place.ts'
-import type { Room } from './room.ts'
 import type { BlobSource } from './talk.ts'
 
-export interface FillOptions {
-  digest: Digest
-  /** The file that grows; what an earlier process left there is checked and kept. */
-  file: string
-  /** Beside it: the hashes of what has landed. */
-  marks: string
-  /** The size that a manifest states, where one is known. */
-  statedSize?: number
-  /** See {@link BlobStore}. */
-  spoilt: BlobStore['spoilt']
-  /** Where it is kept. */
-  room: Room
+export interface FillOptions extends PartOptions {
   source: BlobSource
   inFlight: InFlight
   /** Waits for a place among the fills; it may be taken back. */
   admit(hasReaders: () => boolean, signal: AbortSignal): Promise<Permit>
   /** Of the readers that a full disk leaves to upstream, in all fills. */
   slots: Slots
-  /** Whether the file must be on the disk before it is committed. */
-  sync: boolean
   /** Makes the verified, synced file the blob. */
   commit(file: string, extents: string | undefined): Promise<void>
   onBytes(count: number): void

@@ -1,6 +1,6 @@
 import type { Hash } from 'node:crypto'
 import { type FileHandle, open, rm, writeFile } from 'node:fs/promises'
-import type { SpoiltBlob } from '../blobs/blob-store.ts'
+import type { BlobStore } from '../blobs/blob-store.ts'
 import { extentBytes, textOf } from '../blobs/extents.ts'
 import { isDiskFull } from '../flow/disk-trouble.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
@@ -23,9 +23,11 @@ export interface PartOptions {
   file: string
   /** Beside it: the hashes of what has landed. */
   marks: string
+  /** The size that a manifest states, where one is known. */
   statedSize?: number
   /** What is left of the blob from a time when it was here. */
-  spoilt(digest: Digest): Promise<SpoiltBlob | undefined>
+  spoilt: BlobStore['spoilt']
+  /** Where it is kept. */
   room: Room
   /** Whether its bytes must be on the disk before they are a blob. */
   sync: boolean
@@ -123,7 +125,6 @@ interface Known {
 
 function createPart(options: PartOptions, { handle, refusal }: Opened, known: Known): Part {
   const { whole, extents, hash, coverage } = known
-  const { digest } = options
   const tail = createTail()
   const lines = `${options.file}.extents`
   let refused: Seen['refused']
@@ -214,7 +215,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       return lines
     },
     async adopted() {
-      room.settle(digest, part.size ?? 0)
+      room.settle(options.digest, part.size ?? 0)
       await marks.abandon()
       await rm(options.marks, { force: true })
     },

@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto'
 import { constants, copyFile, open, readFile, rm, writeFile } from 'node:fs/promises'
 import type { SpoiltBlob } from '../blobs/blob-store.ts'
 import { extentBytes } from '../blobs/extents.ts'
-import { markBytes, marksPerExtent } from './extent-hashes.ts'
+import { createExtentHashes, marksPerExtent } from './extent-hashes.ts'
 import { textOfMarks } from './marks.ts'
 
 /**
@@ -29,13 +28,10 @@ export async function salvage({ file, extents }: SpoiltBlob, part: string, marks
 async function marksWithin(file: string, extent: number, line: string | undefined): Promise<string[]> {
   await using handle = await open(file)
   const buffer = Buffer.allocUnsafe(extentBytes)
-  const { bytesRead } = await handle.read(buffer, 0, extentBytes, extent * extentBytes)
-  const hash = createHash('sha256')
-  const marks: string[] = []
-  for (let at = 0; at < bytesRead; at += markBytes) {
-    const end = Math.min(at + markBytes, bytesRead)
-    hash.update(buffer.subarray(at, end))
-    if (end - at === markBytes) marks.push(hash.copy().digest('hex'))
-  }
-  return hash.digest('hex') === line ? marks : []
+  const start = extent * extentBytes
+  const { bytesRead } = await handle.read(buffer, 0, extentBytes, start)
+  const hashes = createExtentHashes()
+  hashes.update(start, buffer.subarray(0, bytesRead))
+  const marks = hashes.takeMarks().map(({ hex }) => hex)
+  return hashes.lines()[extent] === line ? marks : []
 }

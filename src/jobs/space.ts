@@ -9,7 +9,7 @@ import type { Usage } from './usage.ts'
 export interface Space extends Room, AsyncDisposable {
   /** From now on these rules hold. */
   follow(settings: SpaceRules): void
-  /** Evicts what the rules want gone now. */
+  /** Evicts what the rules want gone now, for its age too. */
   tidy(): Promise<void>
 }
 
@@ -82,21 +82,23 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   }
 
   /** One round at a time. */
-  function tidy(): Promise<void> {
-    const round = running.then(evict)
+  function evict(unusedSince: number): Promise<void> {
+    const round = running.then(() => evictNow(unusedSince))
     running = round.catch(() => {})
     return round
   }
+  /** What is too old is looked for now and then; a blob that comes is no reason to. */
+  const makeRoom = () => evict(Number.NEGATIVE_INFINITY)
+  const tidy = () => evict(now() - (settings.maxAgeMs ?? Number.POSITIVE_INFINITY))
 
-  async function evict(): Promise<void> {
+  async function evictNow(unusedSince: number): Promise<void> {
     if (isClosed) return
     const disk = await options.disk()
     // Where all of it would not be enough, others have filled the disk: what is here serves better than nothing.
     const isFull = excess(disk, settings.high) > 0 && excess(disk, 1) <= storedBytes && now() >= barrenUntil
-    if (!isFull && settings.maxAgeMs === undefined) return
+    if (!isFull && unusedSince === Number.NEGATIVE_INFINITY) return
     await usage.flush()
-    const { maxAgeMs = Number.POSITIVE_INFINITY, pins } = settings
-    const unusedSince = now() - maxAgeMs
+    const { pins } = settings
     let bytes = isFull ? excess(disk, settings.low) : 0
     let after: StoredRow | undefined
     do {
@@ -130,7 +132,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
       takenBytes += bytes
       try {
         if (await fits()) return
-        await tidy()
+        await makeRoom()
         if (!(await fits()))
           throw new NoRoomError(`no room for ${bytes} bytes beside what is in use or pinned`)
       } catch (error) {
@@ -150,7 +152,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
         .finally(() => {
           unnotedBytes -= size
         })
-        .then(tidy)
+        .then(makeRoom)
         .catch(options.onError)
     },
     async [Symbol.asyncDispose]() {

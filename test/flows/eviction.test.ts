@@ -147,8 +147,10 @@ test('what nobody has used for the time that the rules say goes, also at a start
   await pull(site.edge.url, nameOf(0), '1')
   await site.edge.restart()
   await pull(site.edge.url, nameOf(1), '1')
-  await new Promise((resolve) => setTimeout(resolve, 2100))
-  await site.edge.restart()
-  await expect.poll(() => storedDigests(site.edge.data)).toEqual([])
+  const afterAStart = async () => {
+    await site.edge.restart()
+    return storedDigests(site.edge.data)
+  }
+  await expect.poll(afterAStart, { timeout: 20_000 }).toEqual([])
   await pull(site.edge.url, nameOf(0), '1')
 })
