@@ -18,7 +18,7 @@ export interface BlobStore {
 /** Files of which some extents may still be right. */
 export interface SpoiltBlob {
   file: string
-  /** The hashes of its extents, as they were when it was whole: see blobs/extents.ts. */
+  /** The tags of its extents, as they were when it was whole: see blobs/extents.ts. */
   extents: string
 }
 
@@ -56,5 +56,15 @@ export interface Growing {
   readableFrom(position: number, signal: AbortSignal): Promise<number>
   /** Reads up to `length` bytes that {@link readableFrom} has allowed. @returns how many */
   read(buffer: Buffer, length: number, position: number): Promise<number>
+  /**
+   * Up to `length` bytes that {@link readableFrom} has allowed, where they still are in memory: nobody writes to them until
+   * they are given back.
+   */
+  lend?(position: number, length: number): Lent | undefined
   release(): void
+}
+
+export interface Lent {
+  readonly pieces: readonly Buffer[]
+  giveBack(): void
 }

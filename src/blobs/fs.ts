@@ -84,6 +84,7 @@ export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
       // In this order: extents alone are no blob.
       await rm(pathOf(digest), { force: true })
       await rm(extentsOf(digest), { force: true })
+      await files.forget(digest)
     },
   }
 

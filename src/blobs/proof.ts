@@ -1,10 +1,17 @@
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { createSingleFlight } from '../flow/single-flight.ts'
 import type { Slots } from '../flow/slots.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { BlobLostError } from './blob-store.ts'
-import { extentBytes, extentCountOf, readExtents } from './extents.ts'
+import {
+  createExtentTag,
+  createKey,
+  type Extents,
+  extentBytes,
+  extentCountOf,
+  readExtents,
+} from './extents.ts'
 import { type Identity, isUnwritten } from './identity.ts'
 
 /** Which bytes of a stored file are known to be its digest's, shared by all who read the file. */
@@ -25,14 +32,14 @@ export interface Proof {
 export interface ProofOptions {
   digest: Digest
   identity: Identity
-  /** The file of the extents' hashes, if there is one. */
+  /** The file of the extents' tags, if there is one. */
   extents: string
   /** Of those who hash at the same time. */
   slots: Slots
   /** Ends what is under way. */
   lifetime: AbortSignal
-  /** Every byte is proven; `lines` are the extents' hashes when those beside the blob were none or others. */
-  onWhole(lines: readonly string[] | undefined): Promise<void>
+  /** Every byte is proven; `extents` when those beside the blob were none or others. */
+  onWhole(extents: Extents | undefined): Promise<void>
   /** The bytes are others: takes the file out of the way. Called again by who asks after it has failed. */
   onRotten(): Promise<void>
 }
@@ -40,7 +47,12 @@ export interface ProofOptions {
 /** A piece is hashed between two turns of the event loop. */
 const pieceBytes = 256 * 1024
 
-/** An extent is compared with its line; where that does not agree, the whole file has to answer to the digest. */
+/** What takes bytes in order. */
+interface Taker {
+  update(bytes: Uint8Array): unknown
+}
+
+/** An extent is compared with its tag; where that does not agree, the whole file has to answer to the digest. */
 export function createProof(options: ProofOptions): Proof {
   const { digest, identity, lifetime } = options
   const size = Number(identity.size)
@@ -49,11 +61,11 @@ export function createProof(options: ProofOptions): Proof {
   const flight = createSingleFlight<void>()
   let left = count
   let isRotten = false
-  let noted: Promise<string[] | undefined> | undefined
+  let noted: Promise<Extents | undefined> | undefined
 
   const endOf = (extent: number) => Math.min((extent + 1) * extentBytes, size)
 
-  async function hash(extent: number, handle: FileHandle, ...hashes: Hash[]): Promise<void> {
+  async function read(extent: number, handle: FileHandle, ...takers: Taker[]): Promise<void> {
     const release = await options.slots.acquire(lifetime)
     try {
       const buffer = Buffer.allocUnsafe(pieceBytes)
@@ -61,7 +73,7 @@ export function createProof(options: ProofOptions): Proof {
         lifetime.throwIfAborted()
         const { bytesRead } = await handle.read(buffer, 0, Math.min(pieceBytes, endOf(extent) - at), at)
         if (bytesRead === 0) break
-        for (const each of hashes) each.update(buffer.subarray(0, bytesRead))
+        for (const each of takers) each.update(buffer.subarray(0, bytesRead))
         at += bytesRead
       }
     } finally {
@@ -71,28 +83,30 @@ export function createProof(options: ProofOptions): Proof {
       throw new BlobLostError(`the file of ${digest} was written to while it was read`)
   }
 
-  async function proveByLine(extent: number, handle: FileHandle): Promise<boolean> {
-    // The one line of a single extent would say no more than the digest.
+  async function proveByTag(extent: number, handle: FileHandle): Promise<boolean> {
+    // The one tag of a single extent would say no more than the digest.
     if (count > 1) noted ??= readExtents(options.extents, size)
-    const line = (await noted)?.[extent]
-    if (line === undefined) return false
-    const sha256 = createHash('sha256')
-    await hash(extent, handle, sha256)
-    return sha256.digest('hex') === line
+    const known = await noted
+    const hex = known?.tags[extent]
+    if (!known || hex === undefined) return false
+    const tag = createExtentTag(known.key, extent)
+    await read(extent, handle, tag)
+    return tag.hex() === hex
   }
 
   async function proveWhole(handle: FileHandle): Promise<void> {
     if (left === 0) return
     const whole = createHash(algorithmOf(digest))
-    const lines: string[] = []
+    const key = createKey()
+    const tags: string[] = []
     for (let extent = 0; extent < count; extent++) {
-      const own = createHash('sha256')
-      await hash(extent, handle, whole, ...(count > 1 ? [own] : []))
-      lines.push(own.digest('hex'))
+      const tag = createExtentTag(key, extent)
+      await read(extent, handle, whole, tag)
+      tags.push(tag.hex())
     }
     if (whole.digest('hex') !== hexOf(digest)) return reject()
     left = 0
-    await options.onWhole(count > 1 ? lines : undefined)
+    await options.onWhole(count > 1 ? { key, tags } : undefined)
   }
 
   async function reject(): Promise<never> {
@@ -102,7 +116,7 @@ export function createProof(options: ProofOptions): Proof {
   }
 
   async function proveExtent(extent: number, handle: FileHandle): Promise<void> {
-    if (!(await proveByLine(extent, handle))) return flight('whole', () => proveWhole(handle))
+    if (!(await proveByTag(extent, handle))) return flight('whole', () => proveWhole(handle))
     if (left === 0) return
     proven[extent] = 1
     left -= 1

@@ -19,13 +19,15 @@ export interface StoredFiles {
   trust(digest: Digest): Promise<void>
   /** See {@link BlobStore.spoilt}. */
   spoilt(digest: Digest): Promise<SpoiltBlob | undefined>
+  /** What was put aside of it goes. */
+  forget(digest: Digest): Promise<void>
   /** Whether it is there as it was when it was proven. */
   isTrusted(digest: Digest): Promise<boolean>
 }
 
 export interface StoredFilesOptions {
   pathOf(digest: Digest): string
-  /** Beside it: the hashes of its extents. */
+  /** Beside it: the tags of its extents. */
   extentsOf(digest: Digest): string
   drafts: string
   /** Where a file goes whose bytes are others, until it is replaced: on the same file system. */
@@ -53,10 +55,11 @@ export function createStoredFiles(options: StoredFilesOptions): StoredFiles {
       extents: extentsOf(digest),
       slots,
       lifetime,
-      async onWhole(lines) {
+      async onWhole(extents) {
         proofs.trust(digest, identity)
         // It only saves work after the next start.
-        if (lines) await writeExtents(extentsOf(digest), lines, join(drafts, randomUUID())).catch(() => {})
+        if (extents)
+          await writeExtents(extentsOf(digest), extents, join(drafts, randomUUID())).catch(() => {})
       },
       onRotten: () => putAside(digest, identity),
     })
@@ -90,8 +93,9 @@ export function createStoredFiles(options: StoredFilesOptions): StoredFiles {
     async trust(digest) {
       const identity = await look(digest)
       if (identity) proofs.trust(digest, identity)
-      await rm(asideOf(digest), { force: true })
+      await this.forget(digest)
     },
+    forget: (digest) => rm(asideOf(digest), { force: true }),
     async spoilt(digest) {
       const left = { file: asideOf(digest), extents: extentsOf(digest) }
       const found = await Promise.all([left.file, left.extents].map((path) => unlessAbsent(lstat(path))))

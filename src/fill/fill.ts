@@ -20,8 +20,10 @@ export interface FillOptions extends PartOptions {
   admit(hasReaders: () => boolean, signal: AbortSignal): Promise<Permit>
   /** Of the readers that a full disk leaves to upstream, in all fills. */
   slots: Slots
+  /** Called before the file is opened: until it is disposed of, file and blob are left alone. */
+  begin(): Promise<AsyncDisposable>
   /** Makes the verified, synced file the blob. */
-  commit(file: string, extents: string | undefined): Promise<void>
+  commit(file: string, extents: string | undefined, size: number): Promise<void>
   onBytes(count: number): void
   /** A reader came or left. */
   onReaders(): void
@@ -98,6 +100,7 @@ async function run(work: Work, signal: AbortSignal): Promise<Ending> {
   using place = createPlace((ended) => options.admit(() => growth.readers > 0, ended))
   await place.take(signal)
   work.onAdmitted()
+  await using _begun = await options.begin()
   const part = await openPart(options)
   growth.attach(part)
   let proven = false
@@ -106,9 +109,10 @@ async function run(work: Work, signal: AbortSignal): Promise<Ending> {
     place.leave()
     await prove(options.digest, part)
     proven = true
-    await options.commit(options.file, await part.seal())
+    const { size = 0 } = part
+    await options.commit(options.file, await part.seal(), size)
     await part.adopted()
-    return { size: part.size ?? 0 }
+    return { size }
   } catch (error) {
     return await giveUp(options, part, proven, error)
   } finally {

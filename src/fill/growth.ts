@@ -119,6 +119,9 @@ export function createGrowth({ onWant, onReaders }: GrowthOptions): Growth {
           position,
         )
       },
+      lend(position, length) {
+        return own && position >= own.start ? undefined : part?.lend(position, length)
+      },
       release() {
         if (released) return
         released = true

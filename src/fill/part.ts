@@ -1,12 +1,13 @@
 import type { Hash } from 'node:crypto'
 import { type FileHandle, open, rm, writeFile } from 'node:fs/promises'
-import type { BlobStore } from '../blobs/blob-store.ts'
-import { extentBytes, textOf } from '../blobs/extents.ts'
+import type { BlobStore, Lent } from '../blobs/blob-store.ts'
+import { createKey, extentBytes, textOf } from '../blobs/extents.ts'
 import { isDiskFull } from '../flow/disk-trouble.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type Coverage, createCoverage } from './coverage.ts'
-import { createExtentHashes, type ExtentHashes } from './extent-hashes.ts'
+import { createExtentTags, type ExtentTags } from './extent-tags.ts'
+import type { Loans } from './in-flight.ts'
 import { createMarksFile, cutBack } from './marks.ts'
 import { createRoomOfBlob, type Room } from './room.ts'
 import { salvage } from './salvage.ts'
@@ -21,7 +22,7 @@ export interface PartOptions {
   digest: Digest
   /** The file that grows; what an earlier process left there is checked and kept. */
   file: string
-  /** Beside it: the hashes of what has landed. */
+  /** Beside it: the tags of the extents that have landed. */
   marks: string
   /** The size that a manifest states, where one is known. */
   statedSize?: number
@@ -29,11 +30,13 @@ export interface PartOptions {
   spoilt: BlobStore['spoilt']
   /** Where it is kept. */
   room: Room
+  /** Of its last bytes, to readers. */
+  loans: Loans
   /** Whether its bytes must be on the disk before they are a blob. */
   sync: boolean
 }
 
-/** A growing file, what of it is there, and the hashes of that. */
+/** A growing file, what of it is there, and by what that is known. */
 export interface Part {
   /** `undefined` on a disk that takes no file. */
   readonly handle: FileHandle | undefined
@@ -47,9 +50,11 @@ export interface Part {
   write(position: number, batch: readonly Buffer[], count: number, release?: () => void): Promise<void>
   /** Reads up to `length` bytes of what is there. @returns how many */
   read(buffer: Buffer, length: number, position: number): Promise<number>
+  /** See {@link Growing.lend}. */
+  lend(position: number, length: number): Lent | undefined
   /** The digest of the whole, when all of it is there. */
   digestHex(): Promise<string>
-  /** Brings it to the disk. @returns the file of its extents' hashes; a small blob has none */
+  /** Brings it to the disk. @returns the file of its extents' tags; a small blob has none */
   seal(): Promise<string | undefined>
   /** The sealed file is a blob now. */
   adopted(): Promise<void>
@@ -73,19 +78,14 @@ export interface Seen {
 export async function openPart(options: PartOptions): Promise<Part> {
   const { digest, statedSize } = options
   const whole = createWholeHash(digest)
-  const extents = createExtentHashes()
   const opened = await openFile(options)
-  const hash = (position: number, bytes: Uint8Array) => {
-    extents.update(position, bytes)
-    whole.update(position, bytes)
+  if (!opened.isOld || !opened.handle) {
+    const tags = createExtentTags({ key: createKey(), tags: [] })
+    return createPart(options, opened, { whole, tags, coverage: createCoverage() })
   }
-  const known = { whole, extents, hash }
-  if (!opened.isOld || !opened.handle)
-    return createPart(options, opened, { ...known, coverage: createCoverage() })
   try {
-    const coverage = await cutBack(opened.handle, options.marks, statedSize, hash)
-    extents.takeMarks()
-    return createPart(options, opened, { ...known, coverage })
+    const { coverage, extents } = await cutBack(opened.handle, options.marks, statedSize, whole.update)
+    return createPart(options, opened, { whole, tags: createExtentTags(extents), coverage })
   } catch (error) {
     await opened.handle.close()
     throw error
@@ -117,15 +117,13 @@ async function openFile({ digest, file, marks, spoilt }: PartOptions): Promise<O
 
 interface Known {
   whole: WholeHash
-  extents: ExtentHashes
-  /** Shows bytes to both. */
-  hash(position: number, bytes: Uint8Array): void
+  tags: ExtentTags
   coverage: Coverage
 }
 
 function createPart(options: PartOptions, { handle, refusal }: Opened, known: Known): Part {
-  const { whole, extents, hash, coverage } = known
-  const tail = createTail()
+  const { whole, tags, coverage } = known
+  const tail = createTail(options.loans)
   const lines = `${options.file}.extents`
   let refused: Seen['refused']
   let behind: Promise<void> | undefined
@@ -139,7 +137,11 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
   const throwFailure = () => {
     if (failure) throw failure.error
   }
-  const marks = createMarksFile(options.marks, inBackground)
+  const marks = createMarksFile(options.marks, tags.key, inBackground)
+  const hash = (position: number, bytes: Uint8Array) => {
+    tags.update(position, bytes)
+    whole.update(position, bytes)
+  }
 
   /** Bytes that came out of order are read again, for the hash of the whole. */
   async function catchUp(file: FileHandle): Promise<void> {
@@ -160,6 +162,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
   }
   const syncer = createSyncer(options.sync, inBackground)
   const room = createRoomOfBlob(options.room, () => part.size)
+  room.landed(coverage.bytes)
   async function store(position: number, batch: readonly Buffer[], count: number): Promise<void> {
     if (!handle) throw refusal
     const making = room.reach(position + count)
@@ -187,7 +190,8 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
         if (whole.offset === position + count) refused = { start: position, bytes: Buffer.concat(batch) }
         throw error
       }
-      marks.note(extents.takeMarks())
+      room.landed(count)
+      marks.note(tags.takeMarks())
       coverage.add({ start: position, end: position + count })
       tail.keep(position, batch, release)
       if (!handle) return
@@ -200,6 +204,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       if (!handle) throw new Error('bytes are read from a file that is not there')
       return (await handle.read(buffer, 0, length, position)).bytesRead
     },
+    lend: tail.lend,
     async digestHex() {
       await behind
       throwFailure()
@@ -211,11 +216,11 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       if (options.sync) await handle?.sync()
       if ((part.size ?? 0) <= extentBytes) return undefined
       // In a file of their own: a node that is killed now goes on by the marks.
-      await writeFile(lines, textOf(extents.lines()), { mode: 0o600 })
+      await writeFile(lines, textOf(tags.all()), { mode: 0o600 })
       return lines
     },
     async adopted() {
-      room.settle(options.digest, part.size ?? 0)
+      room.settle(part.size ?? 0)
       await marks.abandon()
       await rm(options.marks, { force: true })
     },

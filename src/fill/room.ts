@@ -1,4 +1,4 @@
-import type { Digest } from '../oci/digest.ts'
+import { isDiskFull } from '../flow/disk-trouble.ts'
 
 /** Where fetched blobs are kept, which holds only so much. */
 export interface Room {
@@ -7,18 +7,22 @@ export interface Room {
    * @throws an error with the code `ENOSPC` when it cannot be made
    */
   take(bytes: number): Promise<void>
-  /** What was to be kept in it is not. */
-  giveBack(bytes: number): void
-  /** `size` bytes are kept in room that was taken for them. Never throws. */
-  kept(digest: Digest, size: number): void
+  /** So many of the bytes that room was taken for are on the disk. */
+  landed(bytes: number): void
+  /** Of what was taken, `bytes` are not to be kept, `landed` of which were on the disk. */
+  giveBack(bytes: number, landed: number): void
+  /** What was taken is kept, and noted as stored. */
+  kept(bytes: number, landed: number): void
 }
 
 /** The room of one blob that grows. */
 export interface RoomOfBlob {
   /** `undefined`: there is room for its first `bytes`. Else resolves when there is. @throws as {@link Room.take} */
   reach(bytes: number): Promise<void> | undefined
+  /** So much more of it is on the disk. */
+  landed(bytes: number): void
   /** It is kept. */
-  settle(digest: Digest, size: number): void
+  settle(size: number): void
   /** Nothing of it needs room any more, unless it is kept. */
   end(): void
 }
@@ -28,14 +32,26 @@ const stepBytes = 16 * 1024 * 1024
 
 export function createRoomOfBlob(room: Room, sizeOf: () => number | undefined): RoomOfBlob {
   let taken = 0
+  let landed = 0
   let taking: Promise<void> = Promise.resolve()
 
   async function take(bytes: number): Promise<void> {
     if (bytes <= taken) return
-    const wanted = sizeOf() ?? Math.ceil(bytes / stepBytes) * stepBytes
-    const more = Math.max(wanted, bytes) - taken
-    await room.take(more)
-    taken += more
+    const size = sizeOf()
+    const wanted = Math.max(bytes, size ?? Math.ceil(bytes / stepBytes) * stepBytes)
+    try {
+      await room.take(wanted - taken)
+      taken = wanted
+    } catch (error) {
+      if (size !== undefined || wanted === bytes || !isDiskFull(error)) throw error
+      await room.take(bytes - taken)
+      taken = bytes
+    }
+  }
+  function end(): void {
+    room.giveBack(taken, landed)
+    taken = 0
+    landed = 0
   }
   return {
     reach(bytes) {
@@ -45,14 +61,16 @@ export function createRoomOfBlob(room: Room, sizeOf: () => number | undefined): 
       taking = turn.catch(() => {})
       return turn
     },
-    settle(digest, size) {
-      if (taken !== size) room.giveBack(taken - size)
-      taken = 0
-      room.kept(digest, size)
+    landed(bytes) {
+      landed += bytes
+      room.landed(bytes)
     },
-    end() {
-      if (taken > 0) room.giveBack(taken)
-      taken = 0
+    settle(size) {
+      room.kept(size, landed)
+      taken -= size
+      landed = 0
+      end()
     },
+    end,
   }
 }

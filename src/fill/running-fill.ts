@@ -2,8 +2,9 @@ import { join } from 'node:path'
 import type { BlobStore, Growing, OpenBlob } from '../blobs/blob-store.ts'
 import { orAbandon } from '../flow/abandon.ts'
 import { startDeadline } from '../flow/deadline.ts'
+import type { Holds } from '../flow/holds.ts'
 import type { Slots } from '../flow/slots.ts'
-import type { Links } from '../metadata/metadata.ts'
+import type { Metadata } from '../metadata/metadata.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -11,6 +12,7 @@ import { UpstreamError } from '../upstream/registry-client.ts'
 import type { Admission } from './admission.ts'
 import { createFill, type Fill } from './fill.ts'
 import type { InFlight } from './in-flight.ts'
+import type { Leftovers } from './leftovers.ts'
 import type { Room } from './room.ts'
 import type { BlobSource } from './talk.ts'
 
@@ -24,6 +26,8 @@ export interface FillRequest {
   registry: string
   statedSize?: number
   source: BlobSource
+  /** The asker holds the blob already: what was here of it and has rotten, may be mended for it. */
+  mends?: boolean
   /** A fill of its own, for who must prove by downloading that it may have bytes that others hold already. */
   apart?: boolean
 }
@@ -49,8 +53,11 @@ export interface FillSurroundings {
   /** Of the growing files. */
   directory: string
   blobs: BlobStore
-  links: Links
+  metadata: Pick<Metadata, 'recordBlob'>
   room: Room
+  /** Of digests that something is about to point to. */
+  holds: Holds<Digest>
+  leftovers: Leftovers
   sync: boolean
   metrics: Metrics
   /** A fill that failed, or a link that could not be written: nobody waits for it, so somebody must hear of it. */
@@ -79,11 +86,11 @@ export function startFill(
   const repositories = new Set([request.repository])
   const part = join(options.directory, id)
   const arrived = options.metrics.upstreamBytes.labels({ registry })
-  let committed = false
-  const linkAll = (names: Iterable<RepositoryName>) => {
-    const links = [...names].map((repository) => ({ repository, digest, origin: 'filled' as const }))
-    return options.links.add(links).catch((error: unknown) => options.onError(error, digest))
-  }
+  let committed: number | undefined
+  const record = (names: Iterable<RepositoryName>, size: number) =>
+    options.metadata
+      .recordBlob({ digest, size, repositories: [...names], origin: 'filled' })
+      .catch((error: unknown) => options.onError(error, digest))
   const fill: Fill = createFill(
     {
       digest,
@@ -93,16 +100,27 @@ export function startFill(
       source,
       slots,
       inFlight,
-      spoilt: options.blobs.spoilt,
+      spoilt: async () => (request.mends ? options.blobs.spoilt(digest) : undefined),
       room: options.room,
+      loans: inFlight.loans,
       sync: options.sync,
       admit: (hasReaders, ended) => admission.enter({ registry, client, hasReaders }, ended),
       onReaders: admission.changed,
-      async commit(file, extents) {
+      async begin() {
+        const hold = await options.holds.hold(digest)
+        await options.leftovers.takeUp(id)
+        return {
+          async [Symbol.asyncDispose]() {
+            hold[Symbol.dispose]()
+            await options.leftovers.leave(id)
+          },
+        }
+      },
+      async commit(file, extents, size) {
         await options.blobs.adopt(digest, file, extents)
         // Before the last bytes are released: what a client has got must be here after a kill.
-        committed = true
-        await linkAll(repositories)
+        committed = size
+        await record(repositories, size)
       },
       onBytes: (count) => arrived.inc(count),
     },
@@ -140,7 +158,9 @@ export function startFill(
     async join(repository) {
       if (repositories.has(repository)) return
       repositories.add(repository)
-      if (committed) await linkAll([repository])
+      if (committed === undefined) return
+      using _hold = await options.holds.hold(digest)
+      await record([repository], committed)
     },
     async open(caller) {
       const growing = fill.reader()

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import type { OpenBlob } from '../blobs/blob-store.ts'
+import type { Lent, OpenBlob } from '../blobs/blob-store.ts'
 import { type ByteRange, contentRangeOf } from '../oci/range.ts'
 import type { BufferPool, BufferSize } from './buffers.ts'
 
@@ -63,7 +63,7 @@ export function createBlobSender({
         // Upstream may take its time with the first byte, and clients with a head deadline would leave.
         if (blob.kind === 'growing') outgoing.flushHeaders()
         for (const part of parts) {
-          if (typeof part === 'string') await write(outgoing, Buffer.from(part, 'latin1'), signal)
+          if (typeof part === 'string') await write(outgoing, [Buffer.from(part, 'latin1')], signal)
           else await sendRange(pool, outgoing, blob, part, signal)
         }
         outgoing.end()
@@ -146,7 +146,7 @@ async function sendRange(
   { start, end }: ByteRange,
   signal: AbortSignal,
 ): Promise<void> {
-  if (blob.kind === 'bytes') return write(outgoing, blob.bytes.subarray(start, end), signal)
+  if (blob.kind === 'bytes') return write(outgoing, [blob.bytes.subarray(start, end)], signal)
   if (start === end) return
   const holder = outgoing.socket?.remoteAddress ?? ''
   const quick: BufferSize = blob.kind === 'growing' ? 'medium' : 'large'
@@ -154,18 +154,42 @@ async function sendRange(
   for (let position = start; position < end; ) {
     const readable =
       blob.kind === 'file' ? end : Math.min(end, await blob.growing.readableFrom(position, signal))
-    const { buffer, giveBack } = await pool.lend(pace, holder)
+    // Who may be slow gets a copy, so that little waits for it.
+    const lent =
+      pace !== 'small' && blob.kind === 'growing'
+        ? blob.growing.lend?.(position, readable - position)
+        : undefined
+    const borrowed = lent ?? (await copied(pool, pace, holder, blob, position, readable))
     try {
-      const bytesRead = await read(blob, buffer, Math.min(buffer.length, readable - position), position)
-      if (bytesRead === 0) throw new Error(`a blob's file ended at ${position} of ${end}`)
+      const bytes = borrowed.pieces.reduce((sum, { length }) => sum + length, 0)
+      if (bytes === 0) throw new Error(`a blob's file ended at ${position} of ${end}`)
       const from = performance.now()
-      await write(outgoing, buffer.subarray(0, bytesRead), signal)
-      position += bytesRead
+      await write(outgoing, borrowed.pieces, signal)
+      position += bytes
       const keepsUp = performance.now() - from < promptMs && position - start > unreadBytes
       pace = keepsUp ? quick : 'small'
     } finally {
-      giveBack()
+      borrowed.giveBack()
     }
+  }
+}
+
+/** In a buffer of the pool. */
+async function copied(
+  pool: BufferPool,
+  size: BufferSize,
+  holder: string,
+  blob: Exclude<OpenBlob, { kind: 'bytes' }>,
+  position: number,
+  end: number,
+): Promise<Lent> {
+  const { buffer, giveBack } = await pool.lend(size, holder)
+  try {
+    const bytesRead = await read(blob, buffer, Math.min(buffer.length, end - position), position)
+    return { pieces: [buffer.subarray(0, bytesRead)], giveBack }
+  } catch (error) {
+    giveBack()
+    throw error
   }
 }
 
@@ -179,14 +203,15 @@ async function read(
   return blob.growing.read(buffer, length, position)
 }
 
-/** Resolves when the kernel has taken all of `bytes`, so that their buffer may be used again. */
-function write(outgoing: ServerResponse, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+/** Resolves when the kernel has taken all of `pieces`, so that their memory may be used again. */
+function write(outgoing: ServerResponse, pieces: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
   return new Promise((resolve, reject) => {
     // Without a callback when the client leaves: the signal says that.
     const leave = () => reject(signal.reason)
     signal.addEventListener('abort', leave, { once: true })
-    outgoing.write(bytes, (error) => {
+    for (const piece of pieces.slice(0, -1)) outgoing.write(piece)
+    outgoing.write(pieces.at(-1) ?? '', (error) => {
       signal.removeEventListener('abort', leave)
       if (error) reject(error)
       else resolve()

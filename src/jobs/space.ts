@@ -1,8 +1,12 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
+import type { Leftovers } from '../fill/leftovers.ts'
 import type { Room } from '../fill/room.ts'
+import type { Holds } from '../flow/holds.ts'
 import type { HeldRow, Stored, StoredRow } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { Pattern } from '../oci/pattern.ts'
 import { evictionsOf } from './evictions.ts'
+import { createTurns } from './turns.ts'
 import type { Usage } from './usage.ts'
 
 /** Keeps what was fetched within its budget, and leaves the rest of the disk to others. */
@@ -29,7 +33,9 @@ export interface SpaceRules {
 export interface SpaceOptions {
   stored: Stored
   blobs: Pick<BlobStore, 'remove'>
+  leftovers: Pick<Leftovers, 'bytes' | 'drop'>
   usage: Pick<Usage, 'isInUse' | 'flush'>
+  holds: Pick<Holds<Digest>, 'claim'>
   /** Of the disk that holds the blobs. */
   disk(): Promise<DiskSpace>
   settings: SpaceRules
@@ -52,72 +58,128 @@ export class NoRoomError extends Error {
 }
 
 const tidyMs = 60_000
-/** Rows that are looked at, and files that are unlinked, between two looks at how much is needed. */
+/** Rows that are looked at, and files that are unlinked, in one turn. */
 const pageRows = 200
 /** When nothing that may go is left, it is looked for again only after this. */
 const barrenMs = 1_000
+/** What was left of a fill and nobody has asked for again is no use after this. */
+const leftoverMs = 24 * 3_600_000
 
 export async function openSpace(options: SpaceOptions): Promise<Space> {
-  const { stored, blobs, usage, now = Date.now } = options
+  const { stored, blobs, leftovers, usage, holds, now = Date.now } = options
   let { settings } = options
   await stored.reconcile()
   let storedBytes = await stored.bytes()
-  /** Of them, what is being noted and may not be seen yet. */
-  let unnotedBytes = 0
-  /** For blobs on their way. */
+  /** Kept since the count began that `storedBytes` will come from. */
+  let keptMeanwhile = 0
+  /** For blobs on their way, and what of them is on the disk. */
   let takenBytes = 0
+  let landedBytes = 0
+  /** By `performance.now()`. */
   let barrenUntil = Number.NEGATIVE_INFINITY
-  let running: Promise<void> = Promise.resolve()
   let isClosed = false
+  /** Pages of rounds side by side take turns, so that a long one for what is too old keeps no blob waiting. */
+  const pages = createTurns()
+  const takers = createTurns()
   const timer = setInterval(() => void tidy().catch(options.onError), tidyMs).unref()
 
-  function budgetOf({ totalBytes }: DiskSpace): number {
-    return settings.budget ?? 0.8 * totalBytes
+  function usedBytes(): number {
+    return storedBytes + takenBytes + leftovers.bytes
   }
   /** How many bytes are too many when no more than `share` of the budget may be used. */
-  function excess(disk: DiskSpace, share: number): number {
-    const overBudget = storedBytes + takenBytes - share * budgetOf(disk)
-    const intoReserve = settings.reserve * disk.totalBytes - (disk.freeBytes - takenBytes)
+  function excess({ totalBytes, freeBytes }: DiskSpace, share: number): number {
+    const overBudget = usedBytes() - share * (settings.budget ?? 0.8 * totalBytes)
+    const intoReserve = settings.reserve * totalBytes - (freeBytes - (takenBytes - landedBytes))
     return Math.max(overBudget, intoReserve)
   }
-
-  /** One round at a time. */
-  function evict(unusedSince: number): Promise<void> {
-    const round = running.then(() => evictNow(unusedSince))
-    running = round.catch(() => {})
-    return round
+  /** Manifests are stored without a word here, and some blobs come twice. */
+  async function count(): Promise<void> {
+    keptMeanwhile = 0
+    const bytes = await stored.bytes()
+    storedBytes = bytes + keptMeanwhile
   }
-  /** What is too old is looked for now and then; a blob that comes is no reason to. */
-  const makeRoom = () => evict(Number.NEGATIVE_INFINITY)
-  const tidy = () => evict(now() - (settings.maxAgeMs ?? Number.POSITIVE_INFINITY))
-
-  async function evictNow(unusedSince: number): Promise<void> {
-    if (isClosed) return
+  /** How many bytes are to go, if any: where all of it would not be enough, what is here serves better than nothing. */
+  async function tooMany(): Promise<number> {
     const disk = await options.disk()
-    // Where all of it would not be enough, others have filled the disk: what is here serves better than nothing.
-    const isFull = excess(disk, settings.high) > 0 && excess(disk, 1) <= storedBytes && now() >= barrenUntil
-    if (!isFull && unusedSince === Number.NEGATIVE_INFINITY) return
-    await usage.flush()
-    const { pins } = settings
-    let bytes = isFull ? excess(disk, settings.low) : 0
+    if (excess(disk, settings.high) <= 0 || performance.now() < barrenUntil) return 0
+    await count()
+    const isOver = excess(disk, settings.high) > 0 && excess(disk, 1) <= storedBytes + leftovers.bytes
+    return isOver ? excess(disk, settings.low) : 0
+  }
+
+  /** What is too old is looked for now and then; a blob that comes is no reason to. */
+  const makeRoom = () => evict(Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY)
+  async function tidy(): Promise<void> {
+    await count()
+    await evict(now() - (settings.maxAgeMs ?? Number.POSITIVE_INFINITY), now() - leftoverMs)
+  }
+  async function evict(unusedSince: number, leftBefore: number): Promise<void> {
+    let bytes = await tooMany()
+    const isFull = bytes > 0
+    bytes -= await leftovers.drop(bytes, leftBefore)
     let after: StoredRow | undefined
-    do {
-      const rows = await stored.leastUsed(after, pageRows)
-      bytes -= await remove(evictionsOf(rows, { bytes, unusedSince, pins, isInUse: usage.isInUse }))
-      after = rows.at(-1)
-    } while (after && (bytes > 0 || after.usedAt < unusedSince))
-    if (bytes > 0) barrenUntil = now() + barrenMs
-    storedBytes = (await stored.bytes()) + unnotedBytes
+    while (!isClosed && (bytes > 0 || (after?.usedAt ?? Number.NEGATIVE_INFINITY) < unusedSince)) {
+      const page = await pages.take(() => evictPage(after, bytes, unusedSince))
+      bytes -= page.bytes
+      after = page.last
+      if (!after) break
+    }
+    if (isFull && bytes > 0) barrenUntil = performance.now() + barrenMs
+  }
+
+  async function evictPage(after: StoredRow | undefined, bytes: number, unusedSince: number) {
+    await usage.flush()
+    const rows = await stored.leastUsed(after, pageRows)
+    const { isInUse } = usage
+    using claim = holds.claim(rows.map(({ digest }) => digest).filter((digest) => !isInUse(digest)))
+    // Once more: now nobody adds to them.
+    const held = await stored.held(claim.keys)
+    const seen = new Map(rows.map(({ digest, usedAt }) => [digest, usedAt]))
+    const unused = held.filter(({ digest, usedAt }) => usedAt === seen.get(digest))
+    const rules = { bytes, unusedSince, pins: settings.pins, isInUse }
+    return { bytes: await remove(evictionsOf(unused, rules)), last: rows.at(-1) }
   }
 
   /** The bytes first: a link to what is not there is a reason to fetch it, a file without a link is lost. */
   async function remove(rows: readonly HeldRow[]): Promise<number> {
-    for (const { digest } of rows) await blobs.remove(digest)
-    await stored.remove(rows)
-    const bytes = rows.reduce((sum, { size }) => sum + size, 0)
+    const removed: HeldRow[] = []
+    let failure: { error: unknown } | undefined
+    for (const row of rows) {
+      if (isClosed) break
+      if (usage.isInUse(row.digest)) continue
+      try {
+        await blobs.remove(row.digest)
+        removed.push(row)
+      } catch (error) {
+        failure = { error }
+      }
+    }
+    if (failure) options.onError(failure.error)
+    if (removed.length === 0) return 0
+    await stored.remove(removed)
+    const bytes = removed.reduce((sum, { size }) => sum + size, 0)
     storedBytes -= bytes
-    if (rows.length > 0) options.onEvicted(rows.length, bytes)
+    options.onEvicted(removed.length, bytes)
     return bytes
+  }
+
+  async function take(bytes: number): Promise<void> {
+    const fits = async () => excess(await options.disk(), 1) <= 0
+    takenBytes += bytes
+    try {
+      if (await fits()) return
+      await makeRoom()
+      if (await fits()) return
+    } catch (cause) {
+      takenBytes -= bytes
+      throw new NoRoomError(`no room for ${bytes} bytes: what is here could not be evicted`, { cause })
+    }
+    takenBytes -= bytes
+    throw new NoRoomError(`no room for ${bytes} bytes beside what is in use or pinned`)
+  }
+  function giveBack(bytes: number, landed: number): void {
+    takenBytes -= bytes
+    landedBytes -= landed
   }
 
   return {
@@ -127,38 +189,21 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
       barrenUntil = Number.NEGATIVE_INFINITY
       tidy().catch(options.onError)
     },
-    async take(bytes) {
-      const fits = async () => excess(await options.disk(), 1) <= 0
-      takenBytes += bytes
-      try {
-        if (await fits()) return
-        await makeRoom()
-        if (!(await fits()))
-          throw new NoRoomError(`no room for ${bytes} bytes beside what is in use or pinned`)
-      } catch (error) {
-        takenBytes -= bytes
-        throw error
-      }
+    take: (bytes) => takers.take(() => take(bytes)),
+    landed(bytes) {
+      landedBytes += bytes
     },
-    giveBack(bytes) {
-      takenBytes -= bytes
-    },
-    kept(digest, size) {
-      takenBytes -= size
-      storedBytes += size
-      unnotedBytes += size
-      stored
-        .put({ digest, size, usedAt: now() })
-        .finally(() => {
-          unnotedBytes -= size
-        })
-        .then(makeRoom)
-        .catch(options.onError)
+    giveBack,
+    kept(bytes, landed) {
+      giveBack(bytes, landed)
+      storedBytes += bytes
+      keptMeanwhile += bytes
+      makeRoom().catch(options.onError)
     },
     async [Symbol.asyncDispose]() {
       isClosed = true
       clearInterval(timer)
-      await running
+      await pages.take(async () => {})
     },
   }
 }

@@ -25,13 +25,20 @@ const mostCollected = 10_000
 
 export function createUsage({ stored, onError, now = Date.now }: UsageOptions): Usage {
   let collected = new Map<Digest, number>()
+  /** Collected, and not written yet. */
+  let leaving = new Map<Digest, number>()
+  let flushing: Promise<void> = Promise.resolve()
   const readers = new Map<Digest, number>()
   const timer = setInterval(() => void flush(), flushMs).unref()
 
-  async function flush(): Promise<void> {
-    const uses = collected
-    collected = new Map()
-    if (uses.size > 0) await stored.touch(uses).catch(onError)
+  function flush(): Promise<void> {
+    flushing = flushing.then(async () => {
+      leaving = collected
+      collected = new Map()
+      if (leaving.size > 0) await stored.touch(leaving).catch(onError)
+      leaving = new Map()
+    })
+    return flushing
   }
   function used(digest: Digest): void {
     collected.set(digest, now())
@@ -55,7 +62,7 @@ export function createUsage({ stored, onError, now = Date.now }: UsageOptions): 
         },
       }
     },
-    isInUse: (digest) => readers.has(digest) || collected.has(digest),
+    isInUse: (digest) => readers.has(digest) || collected.has(digest) || leaving.has(digest),
     async [Symbol.asyncDispose]() {
       clearInterval(timer)
       await flush()

@@ -10,6 +10,8 @@ export interface Metadata {
   stored: Stored
   /** All of it or nothing, durable when it resolves: manifest row, children, link, tag and its place among the stored. */
   recordManifest(record: ManifestRecord): Promise<void>
+  /** All of it or nothing, durable when it resolves: its links and its place among the stored. */
+  recordBlob(record: BlobRecord): Promise<void>
   close(): Promise<void>
 }
 
@@ -61,6 +63,13 @@ export interface ManifestRecord {
   tag?: { tag: Tag; checkedAt: number }
 }
 
+export interface BlobRecord {
+  digest: Digest
+  size: number
+  repositories: readonly RepositoryName[]
+  origin: LinkOrigin
+}
+
 export interface Manifests {
   find(digest: Digest): Promise<{ mediaType: string; size: number } | undefined>
   /** The size that a manifest held by `repository` states for its child `digest`. */
@@ -86,15 +95,15 @@ export interface Stored {
   reconcile(): Promise<void>
   /** Of all of it together. */
   bytes(): Promise<number>
-  /** It has come, or come again. */
-  put(row: StoredRow): Promise<void>
   /**
    * Notes when digests were used last. What a manifest points to counts as used right after it, so that it outlives the
    * manifest; an earlier use than is known changes nothing.
    */
   touch(uses: Iterable<readonly [Digest, number]>): Promise<void>
   /** The longest unused first, from behind `after` on. */
-  leastUsed(after: StoredRow | undefined, limit: number): Promise<HeldRow[]>
-  /** Their bytes have gone: so do their links and what manifests say, but for those that were put or used since `rows` were read. */
+  leastUsed(after: StoredRow | undefined, limit: number): Promise<StoredRow[]>
+  /** Those of `digests` that are stored, as they are now, with their links; the longest unused first. */
+  held(digests: Iterable<Digest>): Promise<HeldRow[]>
+  /** Their bytes have gone: so do their links and what manifests say. Nobody may add to them at the time. */
   remove(rows: readonly HeldRow[]): Promise<void>
 }

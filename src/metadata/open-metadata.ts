@@ -40,6 +40,15 @@ export async function openMetadata({
       for (const row of tagged ?? []) tags.remember(row, written)
       return written
     },
+    recordBlob({ digest, size, repositories, origin }) {
+      const held = repositories.map((repository) => ({ repository, digest, origin }))
+      const written = database.write([
+        ...links.insert(held),
+        stored.upsert({ digest, size, usedAt: Date.now() }),
+      ])
+      links.remember(held, written)
+      return written
+    },
     close: () => database.close(),
   }
 }

@@ -3,7 +3,6 @@ import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { type Database, forEachRow } from './database.ts'
 import type { HeldRow, Stored, StoredRow } from './metadata.ts'
-import type { StoredTable } from './schema.ts'
 
 /** What is stored, and its part of a write that holds more. */
 export interface StoredRows extends Stored {
@@ -43,7 +42,7 @@ export function createStored({ query, write }: Database, { links, manifests }: N
     })
   }
 
-  async function leastUsed(after: StoredRow | undefined, limit: number): Promise<HeldRow[]> {
+  async function leastUsed(after: StoredRow | undefined, limit: number): Promise<StoredRow[]> {
     const all = query.selectFrom('stored').select(['digest', 'size', 'used_at'])
     const rest = after
       ? all.where(({ eb, refTuple, tuple }) =>
@@ -51,40 +50,33 @@ export function createStored({ query, write }: Database, { links, manifests }: N
         )
       : all
     const rows = await rest.orderBy('used_at').orderBy('digest').limit(limit).execute()
-    const held = new Map(rows.map((row) => [row.digest, heldRowOf(row)]))
-    if (held.size === 0) return []
-    const found = await query
-      .selectFrom('link')
-      .select(['repository', 'digest', 'origin'])
-      .where('digest', 'in', [...held.keys()])
+    return rows.map(({ digest, size, used_at }) => ({ digest, size, usedAt: used_at }))
+  }
+
+  async function heldOf(digests: readonly Digest[]): Promise<HeldRow[]> {
+    if (digests.length === 0) return []
+    const rows = await query
+      .selectFrom('stored')
+      .leftJoin('link', 'link.digest', 'stored.digest')
+      .select(['stored.digest', 'size', 'used_at', 'repository', 'origin'])
+      .where('stored.digest', 'in', digests)
+      .orderBy('used_at')
+      .orderBy('stored.digest')
       .execute()
-    for (const { digest, repository, origin } of found) held.get(digest)?.links.push({ repository, origin })
+    const held = new Map<Digest, HeldRow>()
+    for (const { digest, size, used_at, repository, origin } of rows) {
+      const row = held.get(digest) ?? { digest, size, usedAt: used_at, links: [] }
+      held.set(digest, row)
+      if (repository !== null && origin !== null) row.links.push({ repository, origin })
+    }
     return [...held.values()]
   }
 
-  /** Nothing of a digest that has come again meanwhile. */
   function removeAll(rows: readonly HeldRow[]): CompiledQuery[] {
-    const seen = rows.map(({ digest, usedAt }) => ({ digest, usedAt }))
     const digests = rows.map(({ digest }) => ({ digest }))
-    return [
-      ...forEachRow(seen, ({ digest, usedAt }) =>
-        query.deleteFrom('stored').where('digest', '=', digest).where('used_at', '=', usedAt),
-      ),
-      ...(['link', 'manifest'] as const).flatMap((table) =>
-        forEachRow(digests, ({ digest }) =>
-          query
-            .deleteFrom(table)
-            .where('digest', '=', digest)
-            .where(({ not, exists, selectFrom }) =>
-              not(
-                exists(
-                  selectFrom('stored').select('digest').whereRef('stored.digest', '=', `${table}.digest`),
-                ),
-              ),
-            ),
-        ),
-      ),
-    ]
+    return (['stored', 'link', 'manifest'] as const).flatMap((table) =>
+      forEachRow(digests, ({ digest }) => query.deleteFrom(table).where('digest', '=', digest)),
+    )
   }
 
   /** As used when it came, of the size that its manifest, or one that names it, says. */
@@ -112,9 +104,9 @@ export function createStored({ query, write }: Database, { links, manifests }: N
         .executeTakeFirstOrThrow()
       return total ?? 0
     },
-    put: (row) => write([upsert(row)]),
     touch: (uses) => write(touchAll([...uses])),
     leastUsed,
+    held: (digests) => heldOf([...digests]),
     async remove(rows) {
       await write(removeAll(rows))
       for (const { digest, links: held } of rows) {
@@ -123,8 +115,4 @@ export function createStored({ query, write }: Database, { links, manifests }: N
       }
     },
   }
-}
-
-function heldRowOf({ digest, size, used_at }: StoredTable): HeldRow {
-  return { digest, size, usedAt: used_at, links: [] }
 }

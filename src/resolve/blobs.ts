@@ -2,6 +2,7 @@ import type { FoundBlob } from '../blobs/blob-store.ts'
 import type { Fills } from '../fill/fills.ts'
 import type { RunningFill } from '../fill/running-fill.ts'
 import { orAbandon } from '../flow/abandon.ts'
+import type { Holds } from '../flow/holds.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
@@ -41,12 +42,13 @@ export interface BlobResolverOptions {
   local: LocalSource
   metadata: Metadata
   fills: Fills
+  holds: Pick<Holds<Digest>, 'hold'>
   /** Whose content a repository of this site is: open to everybody, and from which registry. */
   ownerOf(repository: RepositoryName): { public: boolean; registry?: string } | undefined
 }
 
 export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
-  const { local, metadata, fills, ownerOf } = options
+  const { local, metadata, fills, holds, ownerOf } = options
   const misses = createMisses()
 
   /** What is here and may be read through `repository` without downloading it again; linked on the way. */
@@ -57,6 +59,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     if (!(await local.has(digest))) return { kind: 'nothing' }
     if (!(await mayShare(repository, digest, await metadata.links.holders(digest), signal)))
       return { kind: 'others' }
+    using _hold = await holds.hold(digest)
     await metadata.links.add([{ repository: repository.repository, digest, origin: 'filled' }])
     const found = await local.blob(repository.repository, digest)
     return found ? { kind: 'here', found } : { kind: 'nothing' }
@@ -108,9 +111,11 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
   ): Promise<RunningFill | undefined> {
     const { upstream, repository: name } = repository
     const statedSize = await metadata.manifests.statedSize(name, digest)
+    const mends = (await metadata.links.find(name, digest)) !== undefined
     return fills.start({
       digest,
       apart,
+      mends,
       repository: name,
       registry: upstream.client.settings.name,
       statedSize,

@@ -1,5 +1,7 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
+import type { Holds } from '../flow/holds.ts'
 import type { Metadata } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
 import type { FetchedManifest } from '../upstream/registry-client.ts'
@@ -16,16 +18,18 @@ export type KeepManifest = (
 export interface KeepOptions {
   blobs: BlobStore
   metadata: Metadata
+  holds: Pick<Holds<Digest>, 'hold'>
   /** What could not be kept: a full disk is no reason to refuse what is here and proven. */
   onError(error: unknown): void
   now?: () => number
 }
 
-export function createKeep({ blobs, metadata, onError, now = Date.now }: KeepOptions): KeepManifest {
+export function createKeep({ blobs, metadata, holds, onError, now = Date.now }: KeepOptions): KeepManifest {
   return async ({ repository }, { digest, mediaType, bytes }, tag) => {
     const { manifests, blobs: layers } = parseManifest(bytes, mediaType)
     const manifest = { digest, mediaType, size: bytes.length }
     try {
+      using _hold = await holds.hold(digest)
       await blobs.write(digest, bytes)
       await metadata.recordManifest({
         repository,

@@ -33,13 +33,13 @@ export interface Parts {
 
 export function createHandlers(parts: Parts, owned: AsyncDisposableStack): RegistryHandlers {
   const { log, metrics, stores, clients, fills, site } = parts
-  const { metadata, blobs, usage } = stores
+  const { metadata, blobs, holds, usage } = stores
   const lifetime = new AbortController()
   // Ends before the fills do, so that nothing begins another one.
   owned.defer(() => lifetime.abort(new Error('the node is stopping')))
   const onError = (err: unknown) => log.error({ err }, 'could not keep what was fetched')
   const local = createLocalSource({ metadata, blobs, memoryBytes: site().cache.memory })
-  const keep = createKeep({ blobs, metadata, onError })
+  const keep = createKeep({ blobs, metadata, holds, onError })
   const shared = { metadata, local, keep, lifetime: lifetime.signal, onError }
   const sender = createBlobSender({
     pool: createBufferPool(bufferBytes),
@@ -51,6 +51,7 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Regis
   const layers = createBlobResolver({
     ...shared,
     fills,
+    holds,
     ownerOf: (repository) => ownerOf(site(), repository),
   })
   const prefetcher = createPrefetcher({

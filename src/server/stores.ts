@@ -6,12 +6,15 @@ import type { Config } from '../config/config.ts'
 import { clearLeftovers, prepareDataDirectory } from '../coordination/data-directory.ts'
 import { lockDataDirectory } from '../coordination/data-lock.ts'
 import { createFills, type Fills, type FillsOptions } from '../fill/fills.ts'
+import { findLeftovers, type Leftovers } from '../fill/leftovers.ts'
+import { createHolds, type Holds } from '../flow/holds.ts'
 import { type DiskSpace, openSpace, type Space } from '../jobs/space.ts'
 import { createUsage, type Usage } from '../jobs/usage.ts'
 import type { Logger } from '../log.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { openMetadata } from '../metadata/open-metadata.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { CacheSettings } from '../projects/project.ts'
 
 export interface Stores {
@@ -19,6 +22,9 @@ export interface Stores {
   blobs: BlobStore
   /** Folder of the growing files. */
   fills: string
+  leftovers: Leftovers
+  /** Of digests that something is about to point to. */
+  holds: Holds<Digest>
   usage: Usage
   space: Space
   /** File of the key that signs tokens. */
@@ -56,10 +62,12 @@ export async function openStores(
     },
   })
   const onError = (err: unknown) => log.warn({ err }, 'keeping the cache within its budget')
+  const leftovers = await findLeftovers(data.fills)
+  const holds = createHolds<Digest>()
   const usage = owned.use(createUsage({ stored: metadata.stored, onError }))
   const space = owned.use(
     await openSpace({
-      ...{ stored: metadata.stored, blobs, usage, settings: cache, onError },
+      ...{ stored: metadata.stored, blobs, leftovers, usage, holds, settings: cache, onError },
       disk: () => diskSpaceOf(data.blobs),
       onEvicted(count, bytes) {
         metrics.evicted.inc(count)
@@ -67,7 +75,8 @@ export async function openStores(
       },
     }),
   )
-  return { metadata, blobs, usage, space, fills: data.fills, tokenKey: join(data.keys, 'token.json') }
+  const files = { fills: data.fills, tokenKey: join(data.keys, 'token.json') }
+  return { metadata, blobs, leftovers, holds, usage, space, ...files }
 }
 
 async function diskSpaceOf(folder: string): Promise<DiskSpace> {
@@ -77,15 +86,13 @@ async function diskSpaceOf(folder: string): Promise<DiskSpace> {
 
 export function openFills(
   { config, log, metrics }: StoresOptions,
-  { blobs, metadata, space, fills: directory }: Stores,
+  { blobs, metadata, leftovers, holds, space, fills: directory }: Stores,
   limits: FillsOptions['limits'],
   owned: AsyncDisposableStack,
 ): Fills {
   return owned.use(
     createFills({
-      directory,
-      blobs,
-      links: metadata.links,
+      ...{ directory, blobs, metadata, leftovers, holds },
       room: space,
       sync: config.durability === 'full',
       limits,

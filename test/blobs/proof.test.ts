@@ -3,28 +3,28 @@ import { open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promis
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { BlobLostError, type BlobStore, type Growing, type OpenBlob } from '../../src/blobs/blob-store.ts'
-import { extentBytes } from '../../src/blobs/extents.ts'
+import { extentBytes, extentsOf, textOf } from '../../src/blobs/extents.ts'
 import { createProof } from '../../src/blobs/proof.ts'
 import { createProofReader } from '../../src/blobs/proofs.ts'
 import { createSlots } from '../../src/flow/slots.ts'
 import { type Digest, digestOf, hexOf } from '../../src/oci/digest.ts'
 import { readBlob } from '../suites/blob-store-suite.ts'
+import { extentsWith } from '../support/extents.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 import { type FsHome, fsHome } from './support/fs-home.ts'
 
 const signal = new AbortController().signal
 const bytes = pseudoRandomBytes(3 * extentBytes + 1000, 'proof')
 const digest = digestOf(bytes)
-const lines = Array.from({ length: 4 }, (_, index) =>
-  hexOf(digestOf(bytes.subarray(index * extentBytes, (index + 1) * extentBytes))),
-)
+const extents = extentsWith(bytes)
+const text = textOf(extents)
 const small = bytes.subarray(0, 9000)
 
 /** A store that has the blob as an earlier process has left it. */
-async function homeWith(home: FsHome, extents: string | undefined = `${lines.join('\n')}\n`) {
+async function homeWith(home: FsHome, beside = text) {
   const file = join(home.drafts, 'part')
   await writeFile(file, bytes)
-  await writeFile(`${file}.extents`, extents)
+  await writeFile(`${file}.extents`, beside)
   await home.blobs.adopt(digest, file, `${file}.extents`)
   return { path: home.pathOf(digest), blobs: home.restart() }
 }
@@ -115,11 +115,11 @@ describe('what an earlier process has left', () => {
   })
 
   test.each([
-    { how: 'by its extents', extents: lines },
-    { how: 'by its digest', extents: [] },
-  ])('is proven once for many readers at once, $how', async ({ extents }) => {
+    { how: 'by its extents', beside: text },
+    { how: 'by its digest', beside: '' },
+  ])('is proven once for many readers at once, $how', async ({ beside }) => {
     await using home = await fsHome()
-    const { path } = await homeWith(home, `${extents.join('\n')}\n`)
+    const { path } = await homeWith(home, beside)
     await using handle = await open(path)
     const slots = createSlots(1)
     let hashed = 0
@@ -153,23 +153,27 @@ describe('what an earlier process has left', () => {
     expect(small.equals(await readBlob(blobs, digestOf(small)))).toBe(true)
   })
 
-  const wrongLines: Record<string, string> = {
+  const [first = '', second = '', ...rest] = extents.tags as string[]
+  const wrong: Record<string, string> = {
     'none of its extents is noted': '',
-    'a line is missing': `${lines.slice(1).join('\n')}\n`,
-    'a line is another': `${[lines[0], lines[0], lines[2], lines[3]].join('\n')}\n`,
-    'the first line is no hash': `${['x'.repeat(64), ...lines.slice(1)].join('\n')}\n`,
+    'a line is missing': textOf({ ...extents, tags: [second, ...rest] }),
+    'a line is another': textOf({ ...extents, tags: [first, first, ...rest] }),
+    'the first line is no tag': textOf({ ...extents, tags: [undefined, second, ...rest] }),
+    'the key is none': text.replace(/^./, 'x'),
+    'the key is another': textOf({ ...extents, key: Buffer.alloc(16) }),
   }
-  for (const [what, text] of Object.entries(wrongLines)) {
+  for (const [what, beside] of Object.entries(wrong)) {
     test(`answers to its digest where ${what}, which is mended`, async () => {
       await using home = await fsHome()
-      const { blobs, path } = await homeWith(home, text)
+      const { blobs, path } = await homeWith(home, beside)
       const opened = await openOf(blobs)
       if (opened.kind === 'unproven') expect(bytes.equals((await readFrom(opened.growing)).got)).toBe(true)
       if (opened.kind === 'unproven') opened.growing.release()
       if (opened.kind === 'file') await opened.handle.close()
 
       expect(await kindOf(blobs)).toBe('file')
-      expect(await readFile(`${path}.extents`, 'utf8')).toBe(`${lines.join('\n')}\n`)
+      const mended = extentsOf(await readFile(`${path}.extents`, 'utf8'))
+      expect(mended).toEqual(extentsWith(bytes, mended?.key))
       expect(await readdir(home.drafts)).toEqual([])
       expect(home.rotten).toEqual([])
     })

@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFile, mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 import { readSlowly } from './support/readers.ts'
 import { attempt, type FaultSite, isWhole, repository, startSite } from './support/site.ts'
-import { partsIn, pathOf, storedDigests } from './support/stored.ts'
+import { flip, partsIn, pathOf, storedDigests } from './support/stored.ts'
 
 const size = 6_000_000
 const bytes = pseudoRandomBytes(size, 'files')
@@ -115,12 +115,6 @@ const otherFiles: Harms = {
 async function replace(file: string, make: () => Promise<unknown>): Promise<void> {
   await rm(file)
   await make()
-}
-
-async function flip(file: string, at: number): Promise<void> {
-  const byte = (await readFile(file))[at] ?? 0
-  await using handle = await open(file, 'r+')
-  await handle.write(Buffer.from([byte ^ 0xff]), 0, 1, at)
 }
 
 describe.each([

@@ -1,10 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { markBytes } from '../../src/fill/extent-hashes.ts'
+import { extentBytes, extentsOf } from '../../src/blobs/extents.ts'
 import type { Fetched } from '../support/fetch-blob.ts'
 import { buildImage, type Content } from '../support/images.ts'
-import { type Sluice, sluice } from '../support/line.ts'
+import { line, type Sluice, sluice } from '../support/line.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 import { describeWith } from '../support/tools.ts'
 import { losePages, snapshotOf } from './support/power-cut.ts'
@@ -80,7 +80,8 @@ async function publish({ upstream, askTag }: FaultSite, chance: Chance, tag: str
 async function marksIn(data: string): Promise<number> {
   const folder = join(data, 'fills')
   const file = (await readdir(folder)).find((name) => name.endsWith('.marks')) ?? ''
-  return (await readFile(join(folder, file), 'latin1')).match(/[0-9a-f]{64}\n/g)?.length ?? 0
+  const extents = extentsOf(await readFile(join(folder, file), 'latin1'))
+  return extents?.tags.filter((tag) => tag !== undefined).length ?? 0
 }
 
 function ask(
@@ -106,8 +107,8 @@ test.each(
   await expect
     .poll(() => site.edge.metrics('outport_upstream_bytes_total'))
     .toBe(site.upstream.blobBytes(digest))
-  // What has come is not noted at once; of each range, what is short of a mark is not noted at all.
-  const arrived = Math.floor(site.upstream.blobBytes(digest) / markBytes)
+  // What has come is not noted at once; of each range, what is short of an extent is not noted at all.
+  const arrived = Math.floor(site.upstream.blobBytes(digest) / extentBytes)
   await expect.poll(() => marksIn(site.edge.data)).toBeGreaterThanOrEqual(arrived - segments - 1)
 
   await site.edge.kill()
@@ -126,7 +127,8 @@ describeWith(['strace'], 'on a disk that takes a while for every write', () => {
     1, 10,
   ])('of %i ms, killed at 60 % of a fill in six ranges at a time: little is fetched twice', async (ms) => {
     const bytes = pseudoRandomBytes(96 * MiB, 'slow')
-    await using site = await startSite({ policy: { registry: { segments: 6 } } })
+    const upstream = { line: line({ bytesPerSecond: 32 * MiB }) }
+    await using site = await startSite({ upstream, policy: { registry: { segments: 6 } } })
     const digest = site.upstream.addBlob(repository, bytes)
     await using slow = await slowDisk(site.edge.pid, ms)
     const leaveAt = 0.6 * bytes.length

@@ -50,7 +50,7 @@ describe('ranges of any shape', { timeout: (soakSeconds + 40) * 1000 }, () => {
 })
 
 test.each([
-  16, 1000,
+  16, 100,
 ])('four open-ended ranges at once, each left after its quarter, then the whole, over %i MiB/s', async (rate) => {
   const size = 32 * MiB
   const bytes = pseudoRandomBytes(size, 'quarters')

@@ -6,6 +6,7 @@ import { type Fetched, type FetchOptions, fetchBlob } from '../support/fetch-blo
 import { buildImage } from '../support/images.ts'
 import { type SeenRequest, startUpstream, type Upstream } from '../support/upstream.ts'
 import { layerOf } from './support/site.ts'
+import { flip, pathOf } from './support/stored.ts'
 
 const image = buildImage({ layers: [6_000_000], seed: 'rights' })
 const { bytes, digest } = layerOf(image)
@@ -141,3 +142,19 @@ async function expectNothing(site: Sites, { project, path }: Asker, moment: stri
     expect(Number(headers['content-length'] ?? 0), what).toBeLessThan(1000)
   }
 }
+
+test('what has rotten is mended for who holds it; who must prove by downloading downloads all of it', async () => {
+  await using site = await start()
+  await site.ask(owner)
+  await site.edge.restart()
+  await flip(pathOf(site.edge.data, digest), half)
+  {
+    using _ = site.one.fault({ on: keptBlob, drop: true })
+    await site.ask(owner).catch(() => {})
+  }
+  site.two.addBlob('other/app', bytes)
+
+  expect(await site.ask('second/other/app')).toMatchObject({ status: 200, complete: true, sha256: digest })
+
+  expect(site.two.blobBytes(digest)).toBe(bytes.length)
+})

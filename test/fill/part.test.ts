@@ -1,17 +1,18 @@
 import { readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { extentBytes } from '../../src/blobs/extents.ts'
-import { markBytes } from '../../src/fill/extent-hashes.ts'
+import { extentBytes, extentsOf, offsetOfLine } from '../../src/blobs/extents.ts'
 import { openPart, type Part } from '../../src/fill/part.ts'
 import { digestOf, hexOf } from '../../src/oci/digest.ts'
+import { extentsWith } from '../support/extents.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 
-const bytes = pseudoRandomBytes(3 * extentBytes + 1000, 'part')
+const bytes = pseudoRandomBytes(12 * extentBytes + 1000, 'part')
 const digest = digestOf(bytes)
 
-const room = { take: async () => {}, giveBack() {}, kept() {} }
+const room = { take: async () => {}, landed() {}, giveBack() {}, kept() {} }
+const loans = { take: () => false, giveBack() {} }
 
 async function files() {
   const folder = await temporaryDirectory()
@@ -22,6 +23,7 @@ async function files() {
       file,
       marks,
       room,
+      loans,
       spoilt: async () => undefined,
       sync: true,
       ...(statedSize !== undefined && { statedSize }),
@@ -41,7 +43,7 @@ async function leave(part: Part): Promise<void> {
   await part.handle?.close()
 }
 
-test('a part that is written in any order has the digest of the whole and the hashes of its extents', async () => {
+test('a part that is written in any order has the digest of the whole and the tags of its extents', async () => {
   await using part = await files()
   const grown = await part.open(bytes.length)
   await write(grown, 2 * extentBytes + 5, bytes.length)
@@ -50,17 +52,16 @@ test('a part that is written in any order has the digest of the whole and the ha
   expect(grown.coverage.bytes).toBe(bytes.length)
   expect(await grown.digestHex()).toBe(hexOf(digest))
 
-  const lines = (await readFile((await grown.seal()) ?? '', 'utf8')).split('\n')
+  const extents = extentsOf(await readFile((await grown.seal()) ?? '', 'utf8'))
 
-  const extents = [0, 1, 2, 3].map((index) => bytes.subarray(index * extentBytes, (index + 1) * extentBytes))
-  expect(lines).toEqual([...extents.map((extent) => hexOf(digestOf(extent))), ''])
+  expect(extents).toEqual(extentsWith(bytes, extents?.key))
   await leave(grown)
 })
 
 describe('after a kill a part is believed', () => {
   const killed = async (
     damage: (names: { file: string; marks: string }) => Promise<void>,
-    to = 9 * markBytes + 5,
+    to = 9 * extentBytes + 5,
   ) => {
     await using part = await files()
     const before = await part.open(bytes.length)
@@ -72,32 +73,32 @@ describe('after a kill a part is believed', () => {
     await write(after, believed, bytes.length)
     expect(await after.digestHex()).toBe(hexOf(digest))
     await leave(after)
-    return believed / markBytes
+    return believed / extentBytes
   }
 
   test('to the last mark', async () => {
     expect(await killed(async () => {})).toBe(9)
   })
   test('never to its end', async () => {
-    expect(await killed(async () => {}, bytes.length)).toBe((3 * extentBytes) / markBytes)
+    expect(await killed(async () => {}, bytes.length)).toBe(12)
     await using part = await files()
-    const before = await part.open(8 * markBytes)
-    await write(before, 0, 8 * markBytes)
+    const before = await part.open(8 * extentBytes)
+    await write(before, 0, 8 * extentBytes)
     await leave(before)
-    const after = await part.open(8 * markBytes)
-    expect(after.coverage.bytes).toBe(7 * markBytes)
+    const after = await part.open(8 * extentBytes)
+    expect(after.coverage.bytes).toBe(7 * extentBytes)
     await leave(after)
   })
   test('as far as its data reach', async () => {
-    expect(await killed(({ file }) => truncate(file, 5 * markBytes + 7))).toBe(5)
+    expect(await killed(({ file }) => truncate(file, 5 * extentBytes + 7))).toBe(5)
   })
   test('as far as its marks reach', async () => {
-    expect(await killed(({ marks }) => truncate(marks, 3 * 65))).toBe(3)
+    expect(await killed(({ marks }) => truncate(marks, offsetOfLine(3)))).toBe(3)
   })
   test('up to a page that was lost', async () => {
     const lose = async ({ file }: { file: string }) => {
       const kept = await readFile(file)
-      kept.fill(0, 6 * markBytes + 100, 6 * markBytes + 4196)
+      kept.fill(0, 6 * extentBytes + 100, 6 * extentBytes + 4196)
       await writeFile(file, kept)
     }
     expect(await killed(lose)).toBe(6)
@@ -116,7 +117,7 @@ describe('after a kill a part is believed', () => {
     await before.seal()
     await leave(before)
     const after = await part.open(bytes.length)
-    expect(after.coverage.bytes).toBe(3 * extentBytes)
+    expect(after.coverage.bytes).toBe(12 * extentBytes)
     await leave(after)
   })
   test('in its middle', async () => {
@@ -137,9 +138,9 @@ describe('after a kill a part is believed', () => {
 test('the first marks of connections side by side go into one file', async () => {
   await using part = await files()
   const grown = await part.open(bytes.length)
-  await Promise.all([0, 1, 2].map((extent) => write(grown, extent * extentBytes, (extent + 1) * extentBytes)))
+  await Promise.all([0, 4, 8].map((extent) => write(grown, extent * extentBytes, (extent + 4) * extentBytes)))
   await leave(grown)
   const after = await part.open(bytes.length)
-  expect(after.coverage.bytes).toBe(3 * extentBytes)
+  expect(after.coverage.bytes).toBe(12 * extentBytes)
   await leave(after)
 })

@@ -1,11 +1,13 @@
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { offsetOfLine } from '../../src/blobs/extents.ts'
 import { readSlowly } from '../faults/support/readers.ts'
-import { type FaultSite, layerOf, startSite } from '../faults/support/site.ts'
-import { partsIn, storedDigests } from '../faults/support/stored.ts'
+import { type FaultSite, layerOf, repository, startSite } from '../faults/support/site.ts'
+import { partsIn, pathOf, storedDigests } from '../faults/support/stored.ts'
 import { fetchBlob } from '../support/fetch-blob.ts'
 import { buildImage, type Image } from '../support/images.ts'
+import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 import { pull } from '../support/pull.ts'
 
 const MiB = 1024 * 1024
@@ -119,7 +121,8 @@ describe('a cache that is full', () => {
     expect(failures).toEqual([])
     expect(most).toBeLessThanOrEqual(21.2 * MiB)
     expect(await site.edge.metrics('outport_evicted_bytes_total')).toBeGreaterThan(20 * MiB)
-    await storedDigests(site.edge.data)
+    // While the last round still runs, files go that were listed.
+    await expect.poll(() => storedDigests(site.edge.data)).not.toEqual([])
   })
 })
 
@@ -153,4 +156,58 @@ test('what nobody has used for the time that the rules say goes, also at a start
   }
   await expect.poll(afterAStart, { timeout: 20_000 }).toEqual([])
   await pull(site.edge.url, nameOf(0), '1')
+})
+
+describe('the budget holds', () => {
+  const blobOf = (site: FaultSite, seed: string, bytes = 5 * MiB) =>
+    site.upstream.addBlob(repository, pseudoRandomBytes(bytes, seed))
+
+  test('with what fills have left that were killed: the oldest of it goes first', async () => {
+    await using site = await siteWith({ budget: '12MiB' })
+    const digests = ['a', 'b', 'c', 'd'].map((seed) => blobOf(site, seed))
+    for (const digest of digests) {
+      using stalled = site.upstream.fault({ on: { kind: 'blob', digest }, stallAt: 4.6 * MiB })
+      const asked = site.ask(`blobs/${digest}`).catch(() => {})
+      await stalled.struck()
+      // Eight extents are noted.
+      const marks = join(site.edge.data, 'fills', `${digest.replace(':', '-')}.marks`)
+      const noted = () => stat(marks).then(({ size }) => size)
+      await expect.poll(() => noted().catch(() => 0)).toBeGreaterThanOrEqual(offsetOfLine(8))
+      await site.edge.kill()
+      await asked
+      await site.edge.restart()
+    }
+    site.upstream.clear()
+
+    for (const digest of [...digests].reverse())
+      expect(await site.ask(`blobs/${digest}`)).toMatchObject({ complete: true, sha256: digest })
+
+    expect(await bytesOnDisk(site)).toBeLessThanOrEqual(12.1 * MiB)
+    expect(site.upstream.blobBytes(digests[3])).toBeLessThan(1.2 * MiB)
+    expect(site.upstream.blobBytes(digests[0])).toBe(5 * MiB)
+  })
+
+  test('for blobs whose size nobody says, of which a small one needs little', async () => {
+    await using site = await siteWith({ budget: '10MiB' })
+    const digest = blobOf(site, 'small', 100_000)
+    using _ = site.upstream.fault({ on: { kind: 'blob' }, chunked: true, ignoreRange: true })
+    expect(await site.ask(`blobs/${digest}`)).toMatchObject({ status: 200, complete: true, sha256: digest })
+    expect(await storedDigests(site.edge.data)).toEqual([digest])
+  })
+
+  test('for one that is fetched again and again, for which nothing else goes', async () => {
+    const images = imagesOf(6)
+    await using site = await siteWith({ budget: '20MiB' })
+    for (const [at, image] of images.entries()) {
+      site.upstream.addImage(nameOf(at), '1', image)
+      await pull(site.edge.url, nameOf(at), '1')
+    }
+    const digest = blobOf(site, 'again', 2 * MiB)
+    for (let turn = 0; turn < 8; turn += 1) {
+      expect(await site.ask(`blobs/${digest}`)).toMatchObject({ complete: true, sha256: digest })
+      await rm(pathOf(site.edge.data, digest))
+    }
+    expect(await site.edge.metrics('outport_evicted_total')).toBe(0)
+    expect(await wholeIn(site, images)).toEqual([0, 1, 2, 3, 4, 5])
+  })
 })

@@ -1,8 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { digestOf, hexOf } from '../../src/oci/digest.ts'
+import { type Extents, extentsOf } from '../../src/blobs/extents.ts'
+import { hexOf } from '../../src/oci/digest.ts'
 import { isWhole, layerOf, repository, startSite } from '../faults/support/site.ts'
+import { extentsWith } from '../support/extents.ts'
 import { buildImage } from '../support/images.ts'
 import type { Upstream } from '../support/upstream.ts'
 
@@ -10,20 +12,19 @@ const mebibyte = 1024 * 1024
 const image = buildImage({ layers: [30 * mebibyte] })
 const layer = layerOf(image)
 const ofLayer = { kind: 'blob', digest: layer.digest, method: 'GET' } as const
-const extentBytes = 4 * mebibyte
 
 function rangesOf({ requests }: Upstream): (string | undefined)[] {
   return requests.filter(({ method }) => method === 'GET').map(({ headers }) => headers.range)
 }
 
-async function linesBeside(data: string): Promise<string[]> {
+async function extentsBeside(data: string): Promise<Extents | undefined> {
   const files = await readdir(join(data, 'blobs'), { recursive: true })
   const file = files.find((name) => name.endsWith(`${hexOf(layer.digest)}.extents`)) ?? ''
-  return (await readFile(join(data, 'blobs', file), 'utf8')).trimEnd().split('\n')
+  return extentsOf(await readFile(join(data, 'blobs', file), 'utf8'))
 }
 
 describe('a large blob over a long line', () => {
-  test('comes in parallel parts, each byte once, and is kept with the hashes of its extents', async () => {
+  test('comes in parallel parts, each byte once, and is kept with the tags of its extents', async () => {
     await using site = await startSite({ image, policy: { registry: { segments: 3 } } })
     // Parts that take a while, so that they run side by side.
     site.upstream.fault({ on: ofLayer, bytesPerSecond: 16 * mebibyte })
@@ -34,10 +35,8 @@ describe('a large blob over a long line', () => {
     expect(rangesOf(site.upstream).length).toBeGreaterThanOrEqual(4)
     expect(rangesOf(site.upstream)).toContain(`bytes=${8 * mebibyte}-${16 * mebibyte - 1}`)
     expect(site.upstream.blobBytes(layer.digest)).toBe(layer.bytes.length)
-    const extents = Array.from({ length: Math.ceil(layer.bytes.length / extentBytes) }, (_, index) =>
-      hexOf(digestOf(layer.bytes.subarray(index * extentBytes, (index + 1) * extentBytes))),
-    )
-    expect(await linesBeside(site.edge.data)).toEqual(extents)
+    const extents = await extentsBeside(site.edge.data)
+    expect(extents).toEqual(extentsWith(layer.bytes, extents?.key))
   })
 
   test('of itself, where a registry is far away', async () => {

@@ -70,3 +70,24 @@ test('uses that cannot be written are told of, and forgotten', async () => {
   expect(errors).toEqual([new Error('full')])
   expect(touch).toHaveBeenCalledTimes(1)
 })
+
+test('what is being written is in use until it is, also for who asks to have it written meanwhile', async () => {
+  const { usage, written, touch } = collecting()
+  await using _ = usage
+  const { promise: gate, resolve } = Promise.withResolvers<void>()
+  touch.mockImplementationOnce(async (uses) => {
+    await gate
+    written.push([...uses].map(([of, at]) => [of, at]))
+  })
+  usage.used(digest('a'))
+  const first = usage.flush()
+  let isOver = false
+  const second = usage.flush().then(() => {
+    isOver = true
+  })
+  await new Promise((settled) => setImmediate(settled))
+  expect([usage.isInUse(digest('a')), isOver]).toEqual([true, false])
+  resolve()
+  await Promise.all([first, second])
+  expect([usage.isInUse(digest('a')), written.length]).toEqual([false, 1])
+})

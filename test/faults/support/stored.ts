@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { open, readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
@@ -24,6 +24,14 @@ export async function storedDigests(data: string): Promise<string[]> {
 export function pathOf(data: string, digest: string): string {
   const [algorithm = '', hex = ''] = digest.split(':')
   return join(data, 'blobs', algorithm, hex.slice(0, 2), hex)
+}
+
+/** Changes one bit of a file. */
+export async function flip(file: string, at: number): Promise<void> {
+  await using handle = await open(file, 'r+')
+  const byte = Buffer.alloc(1)
+  await handle.read(byte, 0, 1, at)
+  await handle.write(Buffer.from([(byte[0] ?? 0) ^ 1]), 0, 1, at)
 }
 
 /** Names of the files of downloads that are under way or were left. */
