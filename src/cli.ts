@@ -1,8 +1,14 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command } from 'commander'
+import { AdminError, commandsAt } from './admin/client.ts'
+import type { Commands } from './admin/commands.ts'
+import { formatFinding, formatImage, formatProgress, formatStatus, imageHeading } from './admin/format.ts'
+import { socketName } from './admin/socket.ts'
 import { EnvironmentError } from './config/config.ts'
 import { settings } from './config/settings.ts'
-import { configOf, policyLoader, serve } from './main.ts'
+import { configOf, openOffline, policyLoader, serve } from './main.ts'
+import { parsePattern } from './oci/pattern.ts'
 import { formatProblem, formatWarning } from './policy/problem.ts'
 import { policySchema } from './policy/schema.ts'
 
@@ -25,7 +31,7 @@ policy
   .command('check')
   .description('read the policies and say what is wrong with them')
   .argument('[folder]', 'instead of OUTPORT_POLICIES')
-  .action(check)
+  .action(checkPolicies)
 
 policy
   .command('schema')
@@ -33,6 +39,28 @@ policy
   .action(() => {
     process.stdout.write(`${JSON.stringify(policySchema(), null, 2)}\n`)
   })
+
+program
+  .command('status')
+  .description('how the node on this data is doing')
+  .option('--json', 'for scripts')
+  .action(status)
+
+program
+  .command('ls')
+  .description('the images that are here, and what of them is')
+  .argument('[pattern]', 'only repositories such as docker.io/library/**')
+  .option('--json', 'a line of JSON for each')
+  .action(list)
+
+program
+  .command('fsck')
+  .description(
+    'read everything that is stored and say what is not right; exit code 1 when something is left so',
+  )
+  .option('--repair', 'fetch it again, only what is wrong of it')
+  .option('--json', 'a line of JSON for each finding, and one at the end')
+  .action(check)
 
 try {
   await program.parseAsync()
@@ -45,7 +73,7 @@ try {
   process.exitCode = 1
 }
 
-async function check(folder: string | undefined): Promise<void> {
+async function checkPolicies(folder: string | undefined): Promise<void> {
   const loaded = await policyLoader(configOf(), folder)()
   if ('problems' in loaded) {
     process.stderr.write(loaded.problems.map((problem) => `${formatProblem(problem)}\n`).join(''))
@@ -55,6 +83,68 @@ async function check(folder: string | undefined): Promise<void> {
   process.stderr.write(loaded.warnings.map((warning) => `${formatWarning(warning)}\n`).join(''))
   const { projects, registries } = loaded.site
   process.stdout.write(`good: ${projects.size} projects, ${registries.size} registries\n`)
+}
+
+interface Output {
+  json?: boolean
+}
+
+async function status({ json }: Output): Promise<void> {
+  const said = await commandsAt(join(configOf().data, socketName)).status()
+  process.stdout.write(json ? jsonLine(said) : formatStatus(said))
+}
+
+async function list(text: string | undefined, { json }: Output): Promise<void> {
+  const matches = text === undefined ? undefined : parsePattern(text)
+  await withCommands(async (commands) => {
+    if (!json) process.stdout.write(imageHeading)
+    for await (const image of commands.images(interrupted())) {
+      if (matches && !matches(image.repository)) continue
+      process.stdout.write(json ? jsonLine(image) : formatImage(image, Date.now()))
+    }
+  })
+}
+
+async function check({ repair = false, json }: Output & { repair?: boolean }): Promise<void> {
+  await withCommands(async (commands) => {
+    for await (const event of commands.fsck(repair, interrupted())) {
+      if (event.kind === 'progress') {
+        if (process.stderr.isTTY) process.stderr.write(formatProgress(event))
+        continue
+      }
+      process.stdout.write(json ? jsonLine(event) : formatFinding(event))
+      if (event.kind === 'end' && event.rotten + event.absent + event.unknown > event.mended)
+        process.exitCode = 1
+    }
+  })
+}
+
+/** Those of the node that runs on this data; where none runs, of one that only lives for them. */
+async function withCommands(work: (commands: Commands) => Promise<void>): Promise<void> {
+  const running = commandsAt(join(configOf().data, socketName))
+  if (await isThere(running)) return work(running)
+  await using server = await openOffline(version)
+  await work(server.commands)
+}
+
+async function isThere(commands: Commands): Promise<boolean> {
+  try {
+    await commands.status()
+    return true
+  } catch (error) {
+    if (error instanceof AdminError && error.isNobody) return false
+    throw error
+  }
+}
+
+function interrupted(): AbortSignal {
+  const stop = new AbortController()
+  process.once('SIGINT', () => stop.abort(new Error('interrupted')))
+  return stop.signal
+}
+
+function jsonLine(value: unknown): string {
+  return `${JSON.stringify(value)}\n`
 }
 
 function linesOf(error: unknown): readonly string[] {

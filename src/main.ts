@@ -48,6 +48,17 @@ export async function serve(version: string): Promise<void> {
   log.info('stopped')
 }
 
+/** The same node without doors, for commands on data that no running node has. @throws as {@link serve} */
+export async function openOffline(version: string): Promise<Server> {
+  const config = { ...configOf(), listen: [], mirrorListen: 'off', metricsListen: [] } as const
+  await trust(config)
+  const loaded = await policyLoader(config)()
+  if ('problems' in loaded) throw new StartError(loaded.problems.map(formatProblem).join('\n'))
+  const { site } = loaded
+  const quiet = { ...site, cache: { ...site.cache, scrub: false as const } }
+  return createServer({ config, log: createLogger('silent'), version, site: quiet })
+}
+
 /** @throws EnvironmentError */
 export function configOf(): Config {
   return readEnvironment(process.env, { hostname: hostname(), directory: process.cwd() })

@@ -133,6 +133,11 @@ export function createMetrics() {
       help: 'Stored blobs whose bytes had become others; they are put aside and fetched again.',
       registers,
     }),
+    healed: new Counter({
+      name: 'outport_blobs_healed_total',
+      help: 'Stored blobs that the scrub found missing or rotten, and brought back.',
+      registers,
+    }),
     evicted: new Counter({
       name: 'outport_evicted_total',
       help: 'Manifests and blobs that were given up for others, or because nobody had used them for long.',

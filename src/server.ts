@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Commands } from './admin/commands.ts'
 import type { Config } from './config/config.ts'
 import { createVia } from './flow/via.ts'
 import { loadCertificates } from './http/certificates.ts'
@@ -6,10 +7,11 @@ import { closeDoors, type OpenDoor, openDoors } from './http/listen.ts'
 import type { Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import type { Site } from './projects/project.ts'
+import { createNodeCommands, openAdmin } from './server/admin.ts'
 import { openClients } from './server/clients.ts'
 import { createApps, doorsOf } from './server/doors.ts'
 import { createHandlers, type Parts } from './server/handlers.ts'
-import { openFills, openStores } from './server/stores.ts'
+import { openFills, openScrub, openStores } from './server/stores.ts'
 
 export interface ServerOptions {
   config: Config
@@ -22,6 +24,7 @@ export interface ServerOptions {
 /** A node at work. Disposing it cuts what is still under way; {@link Server.drain} first lets it finish. */
 export interface Server extends AsyncDisposable {
   readonly doors: readonly OpenDoor[]
+  readonly commands: Commands
   /** From now on the site is this one. */
   follow(site: Site): void
   /** Reads the certificates again. @throws naming the file; what was served before goes on */
@@ -44,20 +47,25 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const clients = owned.use(openClients({ proxy: config.proxy, version, via, log, metrics }))
   const fills = openFills(shared, stores, site.cache.fills, owned)
   const parts: Parts = { log, metrics, stores, clients, fills, site: () => state.site }
+  followSite(parts, site)
+
+  const { registry, heal } = createHandlers(parts, owned)
+  const scrub = owned.use(openScrub(shared, stores, heal, site.cache))
   const follow = (next: Site) => {
     followSite(parts, next)
+    scrub.follow(next.cache.scrub)
     state.site = next
   }
-  follow(site)
-
-  const handlers = createHandlers(parts, owned)
-  const apps = createApps({ config, via, parts, handlers, isDraining: () => state.draining })
+  const apps = createApps({ config, via, parts, handlers: registry, isDraining: () => state.draining })
   const doors = await openDoors(doorsOf(config, apps), certificates)
   owned.defer(() => closeDoors(doors, AbortSignal.abort()))
+  const commands = createNodeCommands({ version, parts, heal, doors })
+  owned.use(await openAdmin(shared, commands))
 
   const held = owned.move()
   return {
     doors,
+    commands,
     follow,
     async reloadCertificates() {
       await certificates?.reload()

@@ -9,8 +9,19 @@ export interface BlobStore {
   write(digest: Digest, bytes: Uint8Array): Promise<void>
   /** A finished, verified and synced file becomes the blob by rename; `extents` (see blobs/extents.ts) goes with it. */
   adopt(digest: Digest, file: string, extents?: string): Promise<void>
+  /**
+   * Reads all of it, whatever is known of it: other bytes are put aside, as if a reader had found them.
+   * @param pace is waited for after each piece of so many bytes
+   */
+  check(
+    digest: Digest,
+    pace: (count: number) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<'right' | 'rotten' | 'absent'>
   /** What is left of a blob whose bytes turned out to be others; `undefined` where there is nothing to mend. */
   spoilt(digest: Digest): Promise<SpoiltBlob | undefined>
+  /** Everything that is here, in no order; what comes and goes meanwhile may be among it. */
+  list(signal: AbortSignal): AsyncIterable<Digest>
   /** Its bytes go; who has opened it reads on. Nothing happens where it is absent. */
   remove(digest: Digest): Promise<void>
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { lstat, open, rename, rm } from 'node:fs/promises'
+import { lstat, open, readdir, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { errorCodeOf } from '../flow/error-code.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
-import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestAlgorithms, digestOf, hexOf, isDigest } from '../oci/digest.ts'
 import type { BlobStore, FoundBlob } from './blob-store.ts'
 import { createFolders, syncFolder } from './folders.ts'
 import { createStoredFiles, type StoredFilesOptions } from './stored-files.ts'
@@ -77,6 +77,19 @@ export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
         if (errorCodeOf(error) !== 'ENOENT' || (await unlessAbsent(lstat(file))) || !(await find(digest)))
           throw error
         await confirm(digest)
+      }
+    },
+    check: files.check,
+    async *list(signal) {
+      for (const algorithm of digestAlgorithms) {
+        const folder = join(root, algorithm)
+        for (const prefix of (await unlessAbsent(readdir(folder))) ?? []) {
+          signal.throwIfAborted()
+          for (const name of (await unlessAbsent(readdir(join(folder, prefix)))) ?? []) {
+            const digest: string = `${algorithm}:${name}`
+            if (isDigest(digest)) yield digest
+          }
+        }
       }
     },
     spoilt: files.spoilt,

@@ -1,13 +1,13 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { type FileHandle, lstat, mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCodeOf } from '../flow/error-code.ts'
 import { createSlots } from '../flow/slots.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
-import { BlobLostError, type OpenBlob, type SpoiltBlob } from './blob-store.ts'
+import { BlobLostError, type BlobStore, type OpenBlob, type SpoiltBlob } from './blob-store.ts'
 import { openUnlinked, writeExtents } from './extents.ts'
-import type { Identity } from './identity.ts'
+import { type Identity, isUnwritten } from './identity.ts'
 import { createProof, type Proof } from './proof.ts'
 import { createProofReader, createProofs } from './proofs.ts'
 
@@ -17,6 +17,8 @@ export interface StoredFiles {
   open(digest: Digest, signal: AbortSignal): Promise<OpenBlob>
   /** Its bytes were proven by who has just put it there. */
   trust(digest: Digest): Promise<void>
+  /** See {@link BlobStore.check}. */
+  check: BlobStore['check']
   /** See {@link BlobStore.spoilt}. */
   spoilt(digest: Digest): Promise<SpoiltBlob | undefined>
   /** What was put aside of it goes. */
@@ -90,6 +92,20 @@ export function createStoredFiles(options: StoredFilesOptions): StoredFiles {
       }
       return proof.isWhole ? { kind: 'file', handle, size } : { kind: 'unproven', growing, size }
     },
+    async check(digest, pace, signal) {
+      const opened = await openFile(digest, pathOf(digest), signal).catch(unlessLost)
+      if (!opened) return 'absent'
+      await using handle = opened.handle
+      const hex = await hashOf(handle, algorithmOf(digest), pace, signal)
+      // Who wrote to it meanwhile has made another file of it, or none.
+      if (!isUnwritten(opened.identity, await handle.stat({ bigint: true }))) return 'absent'
+      if (hex === hexOf(digest)) {
+        proofs.trust(digest, opened.identity)
+        return 'right'
+      }
+      await putAside(digest, opened.identity)
+      return 'rotten'
+    },
     async trust(digest) {
       const identity = await look(digest)
       if (identity) proofs.trust(digest, identity)
@@ -106,6 +122,30 @@ export function createStoredFiles(options: StoredFilesOptions): StoredFiles {
       return identity !== undefined && proofs.isTrusted(digest, identity)
     },
   }
+}
+
+const checkedBytes = 256 * 1024
+
+async function hashOf(
+  handle: FileHandle,
+  algorithm: string,
+  pace: (count: number) => Promise<void>,
+  signal: AbortSignal,
+): Promise<string> {
+  const hash = createHash(algorithm)
+  const buffer = Buffer.allocUnsafe(checkedBytes)
+  for (let position = 0; ; ) {
+    signal.throwIfAborted()
+    const { bytesRead } = await handle.read(buffer, 0, checkedBytes, position)
+    if (bytesRead === 0) return hash.digest('hex')
+    hash.update(buffer.subarray(0, bytesRead))
+    position += bytesRead
+    await pace(bytesRead)
+  }
+}
+
+function unlessLost(error: unknown): undefined {
+  if (!(error instanceof BlobLostError)) throw error
 }
 
 interface OpenFile {

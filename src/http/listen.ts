@@ -40,6 +40,8 @@ export interface OpenDoor {
 /** Slow heads are cut; bodies take the time they take. */
 const headersTimeoutMs = 20_000
 const keepAliveMs = 75_000
+/** Connections that wait to be taken: a site's machines may all come at once. Linux allows as many (somaxconn). */
+const mostWaiting = 4096
 
 /**
  * All or none. @param certificates for those with `https`
@@ -74,7 +76,7 @@ async function openDoor(options: Door, certificates: Certificates | undefined): 
     const fail = (cause: Error) =>
       reject(new Error(`cannot listen on ${nameOf(options)}: ${reasonOf(cause)}`, { cause }))
     server.once('error', fail)
-    server.listen({ port, host }, () => {
+    server.listen({ port, host, backlog: mostWaiting }, () => {
       server.off('error', fail)
       resolve()
     })

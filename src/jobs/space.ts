@@ -31,7 +31,7 @@ export interface SpaceRules {
 }
 
 export interface SpaceOptions {
-  stored: Stored
+  stored: Pick<Stored, 'reconcile' | 'bytes' | 'leastUsed' | 'held' | 'remove'>
   blobs: Pick<BlobStore, 'remove'>
   leftovers: Pick<Leftovers, 'bytes' | 'drop'>
   usage: Pick<Usage, 'isInUse' | 'flush'>

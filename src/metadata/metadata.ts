@@ -8,6 +8,7 @@ export interface Metadata {
   tags: Tags
   manifests: Manifests
   stored: Stored
+  images: Images
   /** All of it or nothing, durable when it resolves: manifest row, children, link, tag and its place among the stored. */
   recordManifest(record: ManifestRecord): Promise<void>
   /** All of it or nothing, durable when it resolves: its links and its place among the stored. */
@@ -102,8 +103,32 @@ export interface Stored {
   touch(uses: Iterable<readonly [Digest, number]>): Promise<void>
   /** The longest unused first, from behind `after` on. */
   leastUsed(after: StoredRow | undefined, limit: number): Promise<StoredRow[]>
+  /** In the order of their digests, from behind `after` on. */
+  all(after: Digest | undefined, limit: number): Promise<Digest[]>
+  /** Those that were not looked at since `before`, the longest first. What has just come counts as looked at. */
+  longestUnchecked(before: number, limit: number): Promise<Digest[]>
+  /** Its bytes were looked at. */
+  checked(digest: Digest, at: number): Promise<void>
   /** Those of `digests` that are stored, as they are now, with their links; the longest unused first. */
   held(digests: Iterable<Digest>): Promise<HeldRow[]>
   /** Their bytes have gone: so do their links and what manifests say. Nobody may add to them at the time. */
   remove(rows: readonly HeldRow[]): Promise<void>
+}
+
+/** What a tag of this site points to, with all that belongs to it. */
+export interface ImageRow {
+  repository: RepositoryName
+  tag: Tag
+  digest: Digest
+  /** Of what of it is here, which other images may share. */
+  bytes: number
+  /** Manifests and blobs that belong to it and are not here: of an index mostly those of other platforms. */
+  missing: number
+  /** Milliseconds since 1970; absent: the manifest is not here. */
+  usedAt?: number
+}
+
+export interface Images {
+  /** In the order of repository and tag, from behind `after` on. */
+  list(after: Pick<ImageRow, 'repository' | 'tag'> | undefined, limit: number): Promise<ImageRow[]>
 }

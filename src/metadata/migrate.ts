@@ -3,11 +3,13 @@ import { type Kysely, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import * as content from './migrations/0001-content.ts'
 import * as stored from './migrations/0002-stored.ts'
+import * as checked from './migrations/0003-checked.ts'
 
 /** In the order of their names; what has been released is never changed again. */
 const migrations: Readonly<Record<string, Migration>> = {
   '0001-content': content,
   '0002-stored': stored,
+  '0003-checked': checked,
 }
 
 /**

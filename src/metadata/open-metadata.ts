@@ -1,4 +1,5 @@
 import { type DatabaseOptions, openDatabase } from './database.ts'
+import { createImages } from './images.ts'
 import { createLinks } from './links.ts'
 import { createManifests } from './manifests.ts'
 import type { Metadata } from './metadata.ts'
@@ -25,6 +26,7 @@ export async function openMetadata({
     tags,
     manifests,
     stored,
+    images: createImages(database),
     recordManifest(record) {
       const { repository, digest, mediaType, size, origin } = record
       const held = [{ repository, digest, origin }]

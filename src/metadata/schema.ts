@@ -52,4 +52,6 @@ export interface StoredTable {
   size: number
   /** Milliseconds since 1970. */
   used_at: number
+  /** Milliseconds since 1970: when its bytes were last seen to be right. */
+  checked_at: number
 }

@@ -17,10 +17,11 @@ interface Neighbours {
 
 export function createStored({ query, write }: Database, { links, manifests }: Neighbours): StoredRows {
   function upsert({ digest, size, usedAt }: StoredRow): CompiledQuery {
+    const row = { size, used_at: usedAt, checked_at: usedAt }
     return query
       .insertInto('stored')
-      .values({ digest, size, used_at: usedAt })
-      .onConflict((conflict) => conflict.column('digest').doUpdateSet({ size, used_at: usedAt }))
+      .values({ digest, ...row })
+      .onConflict((conflict) => conflict.column('digest').doUpdateSet(row))
       .compile()
   }
 
@@ -106,6 +107,24 @@ export function createStored({ query, write }: Database, { links, manifests }: N
     },
     touch: (uses) => write(touchAll([...uses])),
     leastUsed,
+    async all(after, limit) {
+      const every = query.selectFrom('stored').select('digest').orderBy('digest').limit(limit)
+      const rows = await (after === undefined ? every : every.where('digest', '>', after)).execute()
+      return rows.map(({ digest }) => digest)
+    },
+    async longestUnchecked(before, limit) {
+      const rows = await query
+        .selectFrom('stored')
+        .select('digest')
+        .where('checked_at', '<', before)
+        .orderBy('checked_at')
+        .orderBy('digest')
+        .limit(limit)
+        .execute()
+      return rows.map(({ digest }) => digest)
+    },
+    checked: (digest, at) =>
+      write([query.updateTable('stored').set({ checked_at: at }).where('digest', '=', digest).compile()]),
     held: (digests) => heldOf([...digests]),
     async remove(rows) {
       await write(removeAll(rows))

@@ -6,7 +6,8 @@ declare const proven: unique symbol
 /** A content digest that has passed {@link parseDigest}, such as `sha256:6c3c…` or `sha512:…`, hex in lower case. */
 export type Digest = string & { readonly [proven]: 'digest' }
 
-export type DigestAlgorithm = 'sha256' | 'sha512'
+export const digestAlgorithms = ['sha256', 'sha512'] as const
+export type DigestAlgorithm = (typeof digestAlgorithms)[number]
 
 const grammar = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/
 

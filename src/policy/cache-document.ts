@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { count, duration, list, mapping, pattern, percentage, size } from './fields.ts'
+import { count, duration, flag, list, mapping, pattern, percentage, rate, size } from './fields.ts'
 
 const sizeOrPercentage = z.union(
   [
@@ -27,6 +27,12 @@ export const cacheDocument = mapping({
   })
     .prefault({})
     .describe('How many blobs are fetched at a time'),
+  scrub: z
+    .union([flag, mapping({ every: duration.prefault('30d'), rate: rate.prefault('16MiB/s') })], {
+      error: 'true, false or { every, rate }',
+    })
+    .prefault(true)
+    .describe('How often the bytes of everything that is kept are read, and how fast, to find and mend rot'),
   memory: size.prefault('64MiB').describe('For manifests and small blobs'),
 }).superRefine(({ high, low }, context) => {
   if (low >= high)

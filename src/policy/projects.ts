@@ -38,12 +38,19 @@ export function compileCache(body: CacheDocument, diskBytes: number | undefined)
     pins: body.pins,
     fills: body.fills,
     memory: body.memory,
+    scrub: scrubOf(body.scrub),
   })
 }
 
 /** What holds where no document says anything. */
 export function defaultCache(diskBytes: number | undefined): CacheSettings {
   return compileCache(cacheDocument.parse({ kind: 'cache' }), diskBytes)
+}
+
+function scrubOf(scrub: CacheDocument['scrub']): CacheSettings['scrub'] {
+  if (scrub === false) return false
+  if (scrub === true) return { everyMs: 30 * 86_400_000, rate: 16 * 1024 * 1024 }
+  return { everyMs: scrub.every, rate: scrub.rate }
 }
 
 function budgetOf(budget: CacheDocument['budget'], diskBytes: number | undefined): number | undefined {

@@ -85,7 +85,8 @@ function servedAs(
 }
 
 /** `docker.io/library/nginx`: the first component is a project. */
-function byProject(site: Site, name: RepositoryName): Target | undefined {
+/** What a name of this site is about, whose first component is the project; `undefined` when there is none. */
+export function byProject(site: Site, name: RepositoryName): Target | undefined {
   const slash = name.indexOf('/')
   const project = slash === -1 ? undefined : site.projects.get(name.slice(0, slash))
   if (!project) return undefined

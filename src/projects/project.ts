@@ -39,6 +39,8 @@ export interface CacheSettings {
   maxAgeMs?: number
   pins: readonly Pattern[]
   fills: { all: number; perUpstream: number; perClient: number }
+  /** How often the bytes of everything are read again, and how many a second. */
+  scrub: false | { everyMs: number; rate: number }
   /** Bytes of small blobs and manifests kept in memory. */
   memory: number
 }

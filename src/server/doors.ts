@@ -70,7 +70,8 @@ function noRegistry(): never {
   throw new RegistryError('NOT_FOUND')
 }
 
-function troublesOf(clients: RegistryClients, fills: Fills): string[] {
+/** What works less well than it should. */
+export function troublesOf(clients: RegistryClients, fills: Fills): string[] {
   const down = clients.all().filter((client) => client.isDown())
   const ofDisk = fills.trouble()
   return [

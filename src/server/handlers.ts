@@ -3,6 +3,7 @@ import { createBlobSender } from '../http/body.ts'
 import { createBufferPool } from '../http/buffers.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import { byProject } from '../projects/locate.ts'
 import { ownerOf, type Site } from '../projects/project.ts'
 import { createBlobHandler } from '../registry/blobs.ts'
 import { createReferrersHandler, createTagsHandler } from '../registry/listings.ts'
@@ -11,6 +12,7 @@ import { createResolved } from '../registry/resolved.ts'
 import type { RegistryHandlers } from '../registry/routes.ts'
 import { createBlobResolver } from '../resolve/blobs.ts'
 import type { RegistryClients } from '../resolve/clients.ts'
+import { createHeal, type Heal } from '../resolve/heal.ts'
 import { createKeep } from '../resolve/keep.ts'
 import { createListings } from '../resolve/listings.ts'
 import { createLocalSource } from '../resolve/local.ts'
@@ -31,7 +33,12 @@ export interface Parts {
   site(): Site
 }
 
-export function createHandlers(parts: Parts, owned: AsyncDisposableStack): RegistryHandlers {
+export interface Handlers {
+  registry: RegistryHandlers
+  heal: Heal
+}
+
+export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handlers {
   const { log, metrics, stores, clients, fills, site } = parts
   const { metadata, blobs, holds, usage } = stores
   const lifetime = new AbortController()
@@ -61,10 +68,18 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Regis
     metrics,
     onError: (err, digest) => log.warn({ err, digest }, 'prefetch failed'),
   })
-  return {
+  const heal = createHeal({
+    ...{ metadata, store: blobs, local, holds, manifests, blobs: layers },
+    resolved(repository) {
+      const target = byProject(site(), repository)
+      return target && resolved(target)
+    },
+  })
+  const registry = {
     manifest: createManifestHandler({ manifests, prefetcher, usage, resolved }),
     blob: createBlobHandler({ blobs: layers, sender, usage, resolved }),
     tags: createTagsHandler(listings, resolved),
     referrers: createReferrersHandler(listings, resolved),
   }
+  return { registry, heal }
 }

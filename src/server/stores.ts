@@ -8,6 +8,7 @@ import { lockDataDirectory } from '../coordination/data-lock.ts'
 import { createFills, type Fills, type FillsOptions } from '../fill/fills.ts'
 import { findLeftovers, type Leftovers } from '../fill/leftovers.ts'
 import { createHolds, type Holds } from '../flow/holds.ts'
+import { createScrub, type Scrub, type ScrubOptions } from '../jobs/scrub.ts'
 import { type DiskSpace, openSpace, type Space } from '../jobs/space.ts'
 import { createUsage, type Usage } from '../jobs/usage.ts'
 import type { Logger } from '../log.ts'
@@ -82,6 +83,25 @@ export async function openStores(
 async function diskSpaceOf(folder: string): Promise<DiskSpace> {
   const { bsize, blocks, bavail } = await statfs(folder)
   return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
+}
+
+export function openScrub(
+  { log, metrics }: StoresOptions,
+  { blobs, metadata }: Stores,
+  heal: ScrubOptions['heal'],
+  { scrub }: CacheSettings,
+): Scrub {
+  return createScrub({
+    stored: metadata.stored,
+    blobs,
+    rules: scrub,
+    async heal(digest, signal) {
+      const isHealed = await heal(digest, signal)
+      if (isHealed) metrics.healed.inc()
+      log.info({ digest, isHealed }, 'a stored blob that was not right any more was looked for again')
+    },
+    onError: (err) => log.warn({ err }, 'checking what is stored'),
+  })
 }
 
 export function openFills(

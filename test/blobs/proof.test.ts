@@ -256,6 +256,18 @@ describe('a blob that was changed', () => {
     expect(home.rotten).toEqual([digest])
   })
 
+  test('is found by a check, also where its tags were changed with it, and put aside', async () => {
+    await using home = await fsHome()
+    const { path } = await homeWith(home)
+    const pace = async () => {}
+    expect(await home.blobs.check(digest, pace, signal)).toBe('right')
+    await flip(path, extentBytes + 5)
+    await writeFile(`${path}.extents`, textOf(extentsWith(await readFile(path))))
+    expect(await home.blobs.check(digest, pace, signal)).toBe('rotten')
+    expect([home.rotten, await home.blobs.find(digest)]).toEqual([[digest], undefined])
+    expect(await home.blobs.check(digest, pace, signal)).toBe('absent')
+  })
+
   test('and whose change is set to look old is found out', async () => {
     await using home = await fsHome()
     const { path } = await homeWith(home)

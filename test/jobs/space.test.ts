@@ -28,7 +28,6 @@ async function home({ rules: own, rows = 0, disk, inUse = [], leftovers = 0 }: H
   const stored = {
     reconcile: async () => {},
     bytes: async () => held.reduce((sum, { size }) => sum + size, 0),
-    touch: async () => {},
     leastUsed: async (after: StoredRow | undefined, limit: number) =>
       held.filter(({ usedAt }) => !after || usedAt > after.usedAt).slice(0, limit),
     held: async (digests: Iterable<Digest>) => {

@@ -172,7 +172,15 @@ describe('the cache', () => {
       pins: [],
       fills: { all: 64, perUpstream: 32, perClient: 16 },
       memory: 64 * 2 ** 20,
+      scrub: { everyMs: 30 * 86_400_000, rate: 16 * 2 ** 20 },
     })
+  })
+
+  test('is read through as often as the document says, or not at all', async () => {
+    const scrubOf = async (scrub: string) => (await siteOf(`kind: cache\nscrub: ${scrub}\n`)).cache.scrub
+    expect(await scrubOf('false')).toBe(false)
+    expect(await scrubOf('{ every: 7d }')).toEqual({ everyMs: 7 * 86_400_000, rate: 16 * 2 ** 20 })
+    expect(await scrubOf('{ rate: 1MiB/s }')).toEqual({ everyMs: 30 * 86_400_000, rate: 2 ** 20 })
   })
 
   test('has a budget in bytes, or of the disk where that is known', async () => {

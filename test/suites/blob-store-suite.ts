@@ -58,6 +58,24 @@ export function blobStoreSuite(name: string, create: () => Promise<BlobStoreHome
       expect(bytes.equals(await readBlob(home.blobs, digest))).toBe(true)
     })
 
+    test('what is checked is read piece by piece, and right or absent', async () => {
+      await using home = await create()
+      const bytes = Buffer.alloc(1_000_000, 'check')
+      const digest = digestOf(bytes)
+      const signal = new AbortController().signal
+      let read = 0
+      const pace = async (count: number) => {
+        read += count
+      }
+      expect(await home.blobs.check(digest, pace, signal)).toBe('absent')
+      await home.blobs.write(digest, bytes)
+      expect(await home.blobs.check(digest, pace, signal)).toBe('right')
+      expect(read).toBe(bytes.length)
+      await expect(home.blobs.check(digest, pace, AbortSignal.abort(new Error('left')))).rejects.toThrow(
+        'left',
+      )
+    })
+
     test('an adopted file is found, and its draft is gone', async () => {
       await using home = await create()
       const { file, digest, bytes } = await draftOf(home, randomBytes(5000))

@@ -429,6 +429,22 @@ export function metadataSuite(name: string, create: () => Promise<MetadataHome>)
         expect(await metadata.manifests.find(record.digest)).toBeDefined()
       })
 
+      test('is told as not looked at for long, the longest first, until it is looked at or comes again', async () => {
+        await using home = await create()
+        const { stored, recordBlob } = await home.open()
+        const record = { repositories: [], origin: 'filled', size: 1 } as const
+        for (const text of ['a', 'b', 'c']) await recordBlob({ digest: digest(text), ...record })
+        expect(await stored.longestUnchecked(Date.now() - 60_000, 10)).toEqual([])
+        await stored.checked(digest('a'), later + 2)
+        await stored.checked(digest('b'), later + 1)
+        expect(await stored.longestUnchecked(later + 2, 10)).toEqual(['c', 'b'].map(digest))
+        expect(await stored.longestUnchecked(later + 3, 2)).toEqual(['c', 'b'].map(digest))
+        await recordBlob({ digest: digest('b'), ...record })
+        expect((await stored.longestUnchecked(later + 2, 10)).toSorted()).toEqual(
+          ['b', 'c'].map(digest).toSorted(),
+        )
+      })
+
       test('and was not noted is taken up by its links', async () => {
         await using home = await create()
         const metadata = await home.open()

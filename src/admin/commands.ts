@@ -1,0 +1,62 @@
+import { type FsckEvent, type FsckOptions, fsck } from '../jobs/fsck.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+
+/** What a node can be asked for on its own machine, past its doors. */
+export interface Commands {
+  status(): Promise<NodeStatus>
+  /** Every tag of the site. */
+  images(signal: AbortSignal): AsyncIterable<ImageLine>
+  /** See {@link fsck}. */
+  fsck(repair: boolean, signal: AbortSignal): AsyncIterable<FsckEvent>
+}
+
+export interface NodeStatus {
+  version: string
+  pid: number
+  /** ISO 8601. */
+  startedAt: string
+  doors: string[]
+  /** What works less well than it should. */
+  degraded: string[]
+  cache: { bytes: number; budgetBytes?: number }
+}
+
+export interface ImageLine {
+  repository: string
+  tag: string
+  digest: string
+  /** Of what of it is here. */
+  bytes: number
+  /** How many of its parts are not. */
+  missing: number
+  /** ISO 8601; absent: not even the manifest is here. */
+  usedAt?: string
+}
+
+export interface CommandsOptions extends FsckOptions {
+  metadata: Metadata
+  status(): Omit<NodeStatus, 'cache'> & { budgetBytes?: number }
+}
+
+const pageRows = 1000
+
+export function createCommands(options: CommandsOptions): Commands {
+  const { metadata, status } = options
+  return {
+    async status() {
+      const { budgetBytes, ...node } = status()
+      const bytes = await metadata.stored.bytes()
+      return { ...node, cache: { bytes, ...(budgetBytes !== undefined && { budgetBytes }) } }
+    },
+    async *images(signal) {
+      let page = await metadata.images.list(undefined, pageRows)
+      while (page.length > 0) {
+        signal.throwIfAborted()
+        for (const { usedAt, ...image } of page)
+          yield { ...image, ...(usedAt !== undefined && { usedAt: new Date(usedAt).toISOString() }) }
+        page = page.length < pageRows ? [] : await metadata.images.list(page.at(-1), pageRows)
+      }
+    },
+    fsck: (repair, signal) => fsck(options, repair, signal),
+  }
+}

@@ -1,0 +1,48 @@
+import { join } from 'node:path'
+import { pid } from 'node:process'
+import { type Commands, createCommands } from '../admin/commands.ts'
+import { openAdminSocket, socketName } from '../admin/socket.ts'
+import type { Config } from '../config/config.ts'
+import type { OpenDoor } from '../http/listen.ts'
+import type { Logger } from '../log.ts'
+import type { Heal } from '../resolve/heal.ts'
+import { troublesOf } from './doors.ts'
+import type { Parts } from './handlers.ts'
+
+export interface NodeCommandsOptions {
+  version: string
+  parts: Parts
+  heal: Heal
+  doors: readonly OpenDoor[]
+}
+
+export function createNodeCommands({ version, parts, heal, doors }: NodeCommandsOptions): Commands {
+  const { stores, clients, fills, site } = parts
+  const { metadata, blobs, holds } = stores
+  const startedAt = new Date().toISOString()
+  return createCommands({
+    ...{ metadata, stored: metadata.stored, blobs, holds, heal },
+    status() {
+      const { budget } = site().cache
+      return {
+        ...{ version, pid, startedAt },
+        doors: doors.map(({ url }) => url),
+        degraded: troublesOf(clients, fills),
+        ...(budget !== undefined && { budgetBytes: budget }),
+      }
+    },
+  })
+}
+
+/** Without it the node serves as well: a folder may be on a file system without sockets, or its name too long for one. */
+export async function openAdmin(
+  { config, log }: { config: Config; log: Logger },
+  commands: Commands,
+): Promise<AsyncDisposable> {
+  try {
+    return await openAdminSocket(join(config.data, socketName), commands)
+  } catch (err) {
+    log.warn({ err }, 'commands cannot reach this node')
+    return { [Symbol.asyncDispose]: async () => {} }
+  }
+}
