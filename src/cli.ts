@@ -1,16 +1,17 @@
 import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { AdminError, commandsAt } from './admin/client.ts'
+import { commandsAt, isListening } from './admin/client.ts'
 import type { Commands } from './admin/commands.ts'
 import { formatFinding, formatImage, formatProgress, formatStatus, imageHeading } from './admin/format.ts'
 import { socketName } from './admin/socket.ts'
-import { EnvironmentError } from './config/config.ts'
+import { type Config, EnvironmentError } from './config/config.ts'
+import { readEnvironment } from './config/environment.ts'
 import { settings } from './config/settings.ts'
-import { configOf, openOffline, policyLoader, serve } from './main.ts'
+import { errorCodeOf } from './flow/error-code.ts'
 import { parsePattern } from './oci/pattern.ts'
 import { formatProblem, formatWarning } from './policy/problem.ts'
-import { policySchema } from './policy/schema.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
 
@@ -23,7 +24,7 @@ const program = new Command('outport')
 program
   .command('serve')
   .description('answer pulls until told to stop (SIGTERM); SIGHUP reads policies and certificates again')
-  .action(() => serve(version))
+  .action(async () => (await main()).serve(configOf(), version))
 
 const policy = program.command('policy').description('what this site does, as its policies say it')
 
@@ -36,7 +37,8 @@ policy
 policy
   .command('schema')
   .description('print the JSON schema of policy documents, for editors')
-  .action(() => {
+  .action(async () => {
+    const { policySchema } = await import('./policy/schema.ts')
     process.stdout.write(`${JSON.stringify(policySchema(), null, 2)}\n`)
   })
 
@@ -62,6 +64,9 @@ program
   .option('--json', 'a line of JSON for each finding, and one at the end')
   .action(check)
 
+// Who reads no further, as `head`, wants no more.
+process.stdout.on('error', (error) => process.exit(errorCodeOf(error) === 'EPIPE' ? 0 : 1))
+
 try {
   await program.parseAsync()
 } catch (error) {
@@ -74,7 +79,7 @@ try {
 }
 
 async function checkPolicies(folder: string | undefined): Promise<void> {
-  const loaded = await policyLoader(configOf(), folder)()
+  const loaded = await (await main()).policyLoader(configOf(), folder)()
   if ('problems' in loaded) {
     process.stderr.write(loaded.problems.map((problem) => `${formatProblem(problem)}\n`).join(''))
     process.exitCode = 1
@@ -83,6 +88,16 @@ async function checkPolicies(folder: string | undefined): Promise<void> {
   process.stderr.write(loaded.warnings.map((warning) => `${formatWarning(warning)}\n`).join(''))
   const { projects, registries } = loaded.site
   process.stdout.write(`good: ${projects.size} projects, ${registries.size} registries\n`)
+}
+
+/** Read only when it is needed: who asks a running node wants the answer at once. */
+function main() {
+  return import('./main.ts')
+}
+
+/** @throws EnvironmentError */
+function configOf(): Config {
+  return readEnvironment(process.env, { hostname: hostname(), directory: process.cwd() })
 }
 
 interface Output {
@@ -95,12 +110,13 @@ async function status({ json }: Output): Promise<void> {
 }
 
 async function list(text: string | undefined, { json }: Output): Promise<void> {
-  const matches = text === undefined ? undefined : parsePattern(text)
+  const matches = text === undefined ? () => true : parsePattern(text)
   await withCommands(async (commands) => {
     if (!json) process.stdout.write(imageHeading)
-    for await (const image of commands.images(interrupted())) {
-      if (matches && !matches(image.repository)) continue
-      process.stdout.write(json ? jsonLine(image) : formatImage(image, Date.now()))
+    for await (const page of commands.images(interrupted())) {
+      const wanted = page.filter(({ repository }) => matches(repository))
+      const now = Date.now()
+      process.stdout.write(wanted.map((image) => (json ? jsonLine(image) : formatImage(image, now))).join(''))
     }
   })
 }
@@ -121,20 +137,10 @@ async function check({ repair = false, json }: Output & { repair?: boolean }): P
 
 /** Those of the node that runs on this data; where none runs, of one that only lives for them. */
 async function withCommands(work: (commands: Commands) => Promise<void>): Promise<void> {
-  const running = commandsAt(join(configOf().data, socketName))
-  if (await isThere(running)) return work(running)
-  await using server = await openOffline(version)
+  const socket = join(configOf().data, socketName)
+  if (await isListening(socket)) return work(commandsAt(socket))
+  await using server = await (await main()).openOffline(configOf(), version)
   await work(server.commands)
-}
-
-async function isThere(commands: Commands): Promise<boolean> {
-  try {
-    await commands.status()
-    return true
-  } catch (error) {
-    if (error instanceof AdminError && error.isNobody) return false
-    throw error
-  }
 }
 
 function interrupted(): AbortSignal {

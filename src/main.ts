@@ -1,9 +1,7 @@
 import { readFile, statfs } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { setDefaultCACertificates } from 'node:tls'
 import { type Config, surroundingsOf } from './config/config.ts'
-import { readEnvironment } from './config/environment.ts'
 import { createSecrets } from './config/secrets.ts'
 import { armFailpoint } from './flow/failpoint.ts'
 import { createLogger, type Logger } from './log.ts'
@@ -21,9 +19,8 @@ export class StartError extends Error {
   override readonly name = 'StartError'
 }
 
-/** Runs a node until it is told to stop. @throws StartError, EnvironmentError, or an Error of one line */
-export async function serve(version: string): Promise<void> {
-  const config = configOf()
+/** Runs a node until it is told to stop. @throws StartError, or an Error of one line */
+export async function serve(config: Config, version: string): Promise<void> {
   const log = createLogger(config.logLevel)
   await trust(config)
   armFailpoint(config.failpoint)
@@ -49,19 +46,14 @@ export async function serve(version: string): Promise<void> {
 }
 
 /** The same node without doors, for commands on data that no running node has. @throws as {@link serve} */
-export async function openOffline(version: string): Promise<Server> {
-  const config = { ...configOf(), listen: [], mirrorListen: 'off', metricsListen: [] } as const
+export async function openOffline(settings: Config, version: string): Promise<Server> {
+  const config = { ...settings, listen: [], mirrorListen: 'off', metricsListen: [] } as const
   await trust(config)
   const loaded = await policyLoader(config)()
   if ('problems' in loaded) throw new StartError(loaded.problems.map(formatProblem).join('\n'))
   const { site } = loaded
   const quiet = { ...site, cache: { ...site.cache, scrub: false as const } }
   return createServer({ config, log: createLogger('silent'), version, site: quiet })
-}
-
-/** @throws EnvironmentError */
-export function configOf(): Config {
-  return readEnvironment(process.env, { hostname: hostname(), directory: process.cwd() })
 }
 
 /** Reads what stands in the folder now. */

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
+import { connect } from 'node:net'
 import { errorCodeOf } from '../flow/error-code.ts'
 import type { Commands, NodeStatus } from './commands.ts'
 import type { AnswerLine } from './socket.ts'
@@ -27,6 +29,21 @@ export function commandsAt(socket: string): Commands {
     },
     images: (signal) => ask(socket, 'GET', '/images', signal),
     fsck: (repair, signal) => ask(socket, 'POST', repair ? '/fsck?repair' : '/fsck', signal),
+  }
+}
+
+/** Whether somebody listens at `socket`. @throws AdminError when this user may not know */
+export async function isListening(socket: string): Promise<boolean> {
+  const connection = connect(socket)
+  try {
+    await once(connection, 'connect')
+    return true
+  } catch (cause) {
+    const error = adminErrorOf(cause, socket)
+    if (error.isNobody) return false
+    throw error
+  } finally {
+    connection.destroy()
   }
 }
 

@@ -1,11 +1,11 @@
 import { type FsckEvent, type FsckOptions, fsck } from '../jobs/fsck.ts'
-import type { Metadata } from '../metadata/metadata.ts'
+import type { ImageRow, Metadata } from '../metadata/metadata.ts'
 
 /** What a node can be asked for on its own machine, past its doors. */
 export interface Commands {
   status(): Promise<NodeStatus>
-  /** Every tag of the site. */
-  images(signal: AbortSignal): AsyncIterable<ImageLine>
+  /** Every tag of the site, in pages. */
+  images(signal: AbortSignal): AsyncIterable<ImageLine[]>
   /** See {@link fsck}. */
   fsck(repair: boolean, signal: AbortSignal): AsyncIterable<FsckEvent>
 }
@@ -49,14 +49,20 @@ export function createCommands(options: CommandsOptions): Commands {
       return { ...node, cache: { bytes, ...(budgetBytes !== undefined && { budgetBytes }) } }
     },
     async *images(signal) {
-      let page = await metadata.images.list(undefined, pageRows)
-      while (page.length > 0) {
+      let next: Promise<ImageRow[]> | undefined = metadata.images.list(undefined, pageRows)
+      while (next) {
+        const page: ImageRow[] = await next
         signal.throwIfAborted()
-        for (const { usedAt, ...image } of page)
-          yield { ...image, ...(usedAt !== undefined && { usedAt: new Date(usedAt).toISOString() }) }
-        page = page.length < pageRows ? [] : await metadata.images.list(page.at(-1), pageRows)
+        next = page.length < pageRows ? undefined : metadata.images.list(page.at(-1), pageRows)
+        // Read while this page is on its way; who leaves hears no more of it.
+        next?.catch(() => {})
+        yield page.map(imageLineOf)
       }
     },
     fsck: (repair, signal) => fsck(options, repair, signal),
   }
+}
+
+function imageLineOf({ usedAt, ...image }: ImageRow): ImageLine {
+  return { ...image, ...(usedAt !== undefined && { usedAt: new Date(usedAt).toISOString() }) }
 }

@@ -67,16 +67,18 @@ export async function* fsck(
   }
 
   for (let page = await stored.all(undefined, pageRows); ; page = await stored.all(page.at(-1), pageRows)) {
+    const right: Digest[] = []
     for (const digest of page) {
       const what = await blobs.check(digest, pace, signal)
-      await stored.checked(digest, now())
       sums.checked += 1
-      if (what !== 'right') {
+      if (what === 'right') right.push(digest)
+      else {
         const { mended, reason } = await mend(digest)
         yield found(digest, what, mended, reason)
       }
       yield { kind: 'progress', ...sums }
     }
+    await stored.checked(right, now())
     if (page.length < pageRows) break
   }
 

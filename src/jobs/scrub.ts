@@ -45,10 +45,10 @@ export function createScrub(options: ScrubOptions): Scrub {
 
   async function look(digest: Digest, { everyMs }: ScrubRules): Promise<void> {
     // Until all is well with it, it is as if it had been looked at so long ago that its turn comes soon.
-    await stored.checked(digest, now() - everyMs + Math.min(everyMs, againMs))
+    await stored.checked([digest], now() - everyMs + Math.min(everyMs, againMs))
     const outcome = await blobs.check(digest, pace, signal)
     if (outcome !== 'right') await heal(digest, signal)
-    await stored.checked(digest, now())
+    await stored.checked([digest], now())
   }
   /** Whatever it is time for. */
   async function pass(): Promise<void> {

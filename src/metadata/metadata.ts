@@ -107,8 +107,8 @@ export interface Stored {
   all(after: Digest | undefined, limit: number): Promise<Digest[]>
   /** Those that were not looked at since `before`, the longest first. What has just come counts as looked at. */
   longestUnchecked(before: number, limit: number): Promise<Digest[]>
-  /** Its bytes were looked at. */
-  checked(digest: Digest, at: number): Promise<void>
+  /** Their bytes were looked at. */
+  checked(digests: readonly Digest[], at: number): Promise<void>
   /** Those of `digests` that are stored, as they are now, with their links; the longest unused first. */
   held(digests: Iterable<Digest>): Promise<HeldRow[]>
   /** Their bytes have gone: so do their links and what manifests say. Nobody may add to them at the time. */

@@ -123,8 +123,14 @@ export function createStored({ query, write }: Database, { links, manifests }: N
         .execute()
       return rows.map(({ digest }) => digest)
     },
-    checked: (digest, at) =>
-      write([query.updateTable('stored').set({ checked_at: at }).where('digest', '=', digest).compile()]),
+    checked: (digests, at) =>
+      write(
+        forEachRow(
+          digests.map((digest) => ({ checked_at: at, digest })),
+          ({ checked_at, digest }) =>
+            query.updateTable('stored').set({ checked_at }).where('digest', '=', digest),
+        ),
+      ),
     held: (digests) => heldOf([...digests]),
     async remove(rows) {
       await write(removeAll(rows))

@@ -27,7 +27,9 @@ function home(own: ScrubRules | false, texts: string[], bad: Record<string, 'rot
           .sort(([, one], [, other]) => one - other)
           .map(([of]) => of)
           .slice(0, limit),
-      checked: async (of, at) => void checkedAt.set(of, at),
+      checked: async (digests, at) => {
+        for (const of of digests) checkedAt.set(of, at)
+      },
     },
     blobs: { check },
     heal,
