@@ -46,6 +46,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const via = createVia(`outport-${randomBytes(6).toString('hex')}`)
   const clients = owned.use(openClients({ proxy: config.proxy, version, via, log, metrics }))
   const fills = openFills(shared, stores, site.cache.fills, owned)
+  // Before the fills end, which may wait for room.
+  owned.defer(() => stores.space.stop())
   const parts: Parts = { log, metrics, stores, clients, fills, site: () => state.site }
   followSite(parts, site)
 

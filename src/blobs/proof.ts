@@ -17,6 +17,8 @@ import { type Identity, isUnwritten } from './identity.ts'
 /** Which bytes of a stored file are known to be its digest's, shared by all who read the file. */
 export interface Proof {
   readonly identity: Identity
+  /** About what it takes of memory. */
+  readonly memoryBytes: number
   /** Every byte is. */
   readonly isWhole: boolean
   /** Where the proven bytes that begin at `position` end; `position` itself where none do. */
@@ -43,6 +45,9 @@ export interface ProofOptions {
   /** The bytes are others: takes the file out of the way. Called again by who asks after it has failed. */
   onRotten(): Promise<void>
 }
+
+/** A tag, as a text in memory, and whether its extent is proven. */
+const tagBytes = 64
 
 /** A piece is hashed between two turns of the event loop. */
 const pieceBytes = 256 * 1024
@@ -125,6 +130,7 @@ export function createProof(options: ProofOptions): Proof {
 
   return {
     identity,
+    memoryBytes: 1024 + count * tagBytes,
     get isWhole() {
       return left === 0
     },

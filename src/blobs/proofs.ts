@@ -8,8 +8,8 @@ import type { Proof } from './proof.ts'
 
 /** Some 300 bytes each. */
 const mostTrusted = 65_536
-/** Blobs of which this process has read a part. */
-const mostBegun = 1024
+/** Blobs of which this process has read a part: what their proofs remember, in bytes. */
+const begunBytes = 32 * 1024 * 1024
 
 /** What this process itself knows of the files in its store: nothing is believed that an earlier one has left. */
 export interface Proofs {
@@ -22,7 +22,10 @@ export interface Proofs {
 
 export function createProofs(): Proofs {
   const trusted = new LRUCache<Digest, Identity>({ max: mostTrusted })
-  const begun = new LRUCache<Digest, Proof>({ max: mostBegun })
+  const begun = new LRUCache<Digest, Proof>({
+    maxSize: begunBytes,
+    sizeCalculation: ({ memoryBytes }) => Math.min(begunBytes, memoryBytes),
+  })
 
   return {
     trust(digest, identity) {

@@ -2,11 +2,11 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 
-/** Growing files that nobody fills at the moment: the next fill of the same blob goes on from them. */
+/** Growing files that earlier fills have left: the next one of the same blob goes on from them. */
 export interface Leftovers {
   /** What they take of the disk. */
   readonly bytes: number
-  /** A fill goes on from it, and answers for its bytes: resolves when it may open the file. */
+  /** A fill goes on from it: resolves when it may open the file, which then stays until it is left. */
   takeUp(id: string): Promise<void>
   /** A fill has ended, and perhaps left its file. */
   leave(id: string): Promise<void>
@@ -23,16 +23,15 @@ interface Leftover {
 /** What an earlier process has left in `directory`, the oldest first. */
 export async function findLeftovers(directory: string): Promise<Leftovers> {
   const files = new Map<string, Leftover>()
-  const dropping = new Map<string, Promise<unknown>>()
-  const fileOf = (id: string) => join(directory, `${id}.part`)
+  const inUse = new Set<string>()
+  const dropping = new Map<string, Promise<void>>()
   let bytes = 0
 
-  async function look(id: string): Promise<Leftover | undefined> {
-    const stats = await unlessAbsent(stat(fileOf(id)))
-    return stats && { bytes: stats.blocks * 512, leftAt: stats.mtimeMs }
-  }
-  function add(id: string, file: Leftover): void {
+  async function look(id: string): Promise<void> {
+    const stats = await unlessAbsent(stat(join(directory, `${id}.part`)))
     forget(id)
+    if (!stats) return
+    const file = { bytes: stats.blocks * 512, leftAt: stats.mtimeMs }
     files.set(id, file)
     bytes += file.bytes
   }
@@ -40,44 +39,38 @@ export async function findLeftovers(directory: string): Promise<Leftovers> {
     bytes -= files.get(id)?.bytes ?? 0
     files.delete(id)
   }
-
-  const found: [string, Leftover][] = []
-  for (const name of await readdir(directory)) {
-    const id = name.endsWith('.part') && name.slice(0, -'.part'.length)
-    const file = id && (await look(id))
-    if (file) found.push([id, file])
+  async function remove(id: string): Promise<void> {
+    const names = ['part', 'part.extents', 'marks'].map((kind) => join(directory, `${id}.${kind}`))
+    // One that cannot be removed is still there, and is counted.
+    await Promise.all(names.map((name) => rm(name, { force: true }))).catch(() => {})
+    await look(id)
+    dropping.delete(id)
   }
-  for (const [id, file] of found.sort(([, one], [, other]) => one.leftAt - other.leftAt)) add(id, file)
+  for (const name of await readdir(directory))
+    if (name.endsWith('.part')) await look(name.slice(0, -'.part'.length))
 
   return {
     get bytes() {
       return bytes
     },
     async takeUp(id) {
-      forget(id)
+      inUse.add(id)
       await dropping.get(id)
     },
     async leave(id) {
-      const file = await look(id)
-      if (file) add(id, file)
+      await look(id)
+      inUse.delete(id)
     },
     async drop(wanted, leftBefore) {
-      let dropped = 0
-      for (const [id, file] of [...files]) {
-        if (dropped >= wanted && file.leftAt >= leftBefore) break
-        if (!files.has(id)) continue
-        forget(id)
-        const removal = remove(id).finally(() => dropping.delete(id))
+      const before = bytes
+      const oldest = [...files].sort(([, one], [, other]) => one.leftAt - other.leftAt)
+      for (const [id, { leftAt }] of oldest) {
+        if (inUse.has(id) || (before - bytes >= wanted && leftAt >= leftBefore)) continue
+        const removal = dropping.get(id) ?? remove(id)
         dropping.set(id, removal)
         await removal
-        dropped += file.bytes
       }
-      return dropped
+      return before - bytes
     },
-  }
-
-  function remove(id: string): Promise<unknown> {
-    const names = ['part', 'part.extents', 'marks'].map((kind) => join(directory, `${id}.${kind}`))
-    return Promise.all(names.map((name) => rm(name, { force: true })))
   }
 }

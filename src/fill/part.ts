@@ -161,8 +161,7 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
     })
   }
   const syncer = createSyncer(options.sync, inBackground)
-  const room = createRoomOfBlob(options.room, () => part.size)
-  room.landed(coverage.bytes)
+  const room = createRoomOfBlob(options.room, () => part.size, coverage.bytes)
   async function store(position: number, batch: readonly Buffer[], count: number): Promise<void> {
     if (!handle) throw refusal
     const making = room.reach(position + count)
@@ -220,7 +219,8 @@ function createPart(options: PartOptions, { handle, refusal }: Opened, known: Kn
       return lines
     },
     async adopted() {
-      room.settle(part.size ?? 0)
+      room.end()
+      options.room.kept(part.size ?? 0)
       await marks.abandon()
       await rm(options.marks, { force: true })
     },

@@ -9,10 +9,10 @@ export interface Room {
   take(bytes: number): Promise<void>
   /** So many of the bytes that room was taken for are on the disk. */
   landed(bytes: number): void
-  /** Of what was taken, `bytes` are not to be kept, `landed` of which were on the disk. */
+  /** Of what was taken, `bytes` are needed no more, `landed` of which were on the disk. */
   giveBack(bytes: number, landed: number): void
-  /** What was taken is kept, and noted as stored. */
-  kept(bytes: number, landed: number): void
+  /** A blob of so many bytes was noted as stored; what was taken for it has just been given back. */
+  kept(bytes: number): void
 }
 
 /** The room of one blob that grows. */
@@ -21,17 +21,16 @@ export interface RoomOfBlob {
   reach(bytes: number): Promise<void> | undefined
   /** So much more of it is on the disk. */
   landed(bytes: number): void
-  /** It is kept. */
-  settle(size: number): void
-  /** Nothing of it needs room any more, unless it is kept. */
+  /** What was taken is given back. */
   end(): void
 }
 
 /** What is taken at a time for a blob whose size nobody has said. */
 const stepBytes = 16 * 1024 * 1024
 
-export function createRoomOfBlob(room: Room, sizeOf: () => number | undefined): RoomOfBlob {
-  let taken = 0
+/** @param there so many bytes of it were on the disk before, for which somebody else answers */
+export function createRoomOfBlob(room: Room, sizeOf: () => number | undefined, there: number): RoomOfBlob {
+  let taken = there
   let landed = 0
   let taking: Promise<void> = Promise.resolve()
 
@@ -48,11 +47,6 @@ export function createRoomOfBlob(room: Room, sizeOf: () => number | undefined): 
       taken = bytes
     }
   }
-  function end(): void {
-    room.giveBack(taken, landed)
-    taken = 0
-    landed = 0
-  }
   return {
     reach(bytes) {
       if (bytes <= taken) return undefined
@@ -65,12 +59,10 @@ export function createRoomOfBlob(room: Room, sizeOf: () => number | undefined): 
       landed += bytes
       room.landed(bytes)
     },
-    settle(size) {
-      room.kept(size, landed)
-      taken -= size
+    end() {
+      room.giveBack(taken - there, landed)
+      taken = there
       landed = 0
-      end()
     },
-    end,
   }
 }

@@ -160,7 +160,8 @@ export function startFill(
       repositories.add(repository)
       if (committed === undefined) return
       using _hold = await options.holds.hold(digest)
-      await record([repository], committed)
+      // It may have been evicted since.
+      if (await options.blobs.find(digest)) await record([repository], committed)
     },
     async open(caller) {
       const growing = fill.reader()

@@ -15,6 +15,8 @@ export interface Space extends Room, AsyncDisposable {
   follow(settings: SpaceRules): void
   /** Evicts what the rules want gone now, for its age too. */
   tidy(): Promise<void>
+  /** Begins nothing more; what waits for room is told that there is none. */
+  stop(): void
 }
 
 export interface SpaceRules {
@@ -78,8 +80,10 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   /** By `performance.now()`. */
   let barrenUntil = Number.NEGATIVE_INFINITY
   let isClosed = false
-  /** Pages of rounds side by side take turns, so that a long one for what is too old keeps no blob waiting. */
-  const pages = createTurns()
+  /** Nothing up to there may go, as was found a while ago: what is pinned is mostly old. */
+  let stays: StoredRow | undefined
+  /** One round at a time, else each of them would evict as much; one for what is too old gives way after every page. */
+  const rounds = createTurns()
   const takers = createTurns()
   const timer = setInterval(() => void tidy().catch(options.onError), tidyMs).unref()
 
@@ -107,28 +111,41 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     return isOver ? excess(disk, settings.low) : 0
   }
 
+  const makeRoom = () => rounds.take(evict)
   /** What is too old is looked for now and then; a blob that comes is no reason to. */
-  const makeRoom = () => evict(Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY)
   async function tidy(): Promise<void> {
+    stays = undefined
     await count()
-    await evict(now() - (settings.maxAgeMs ?? Number.POSITIVE_INFINITY), now() - leftoverMs)
-  }
-  async function evict(unusedSince: number, leftBefore: number): Promise<void> {
-    let bytes = await tooMany()
-    const isFull = bytes > 0
-    bytes -= await leftovers.drop(bytes, leftBefore)
+    await leftovers.drop(0, now() - leftoverMs)
+    const unusedSince = now() - (settings.maxAgeMs ?? Number.POSITIVE_INFINITY)
     let after: StoredRow | undefined
-    while (!isClosed && (bytes > 0 || (after?.usedAt ?? Number.NEGATIVE_INFINITY) < unusedSince)) {
-      const page = await pages.take(() => evictPage(after, bytes, unusedSince))
-      bytes -= page.bytes
-      after = page.last
-      if (!after) break
+    while (!isClosed && (after?.usedAt ?? Number.NEGATIVE_INFINITY) < unusedSince) {
+      await usage.flush()
+      const { last } = await rounds.take(() => evictPage(after, 0, unusedSince))
+      if (!last) break
+      after = last
     }
-    if (isFull && bytes > 0) barrenUntil = performance.now() + barrenMs
+    await makeRoom()
+  }
+  async function evict(): Promise<void> {
+    let bytes = await tooMany()
+    if (bytes <= 0) return
+    bytes -= await leftovers.drop(bytes, Number.NEGATIVE_INFINITY)
+    // Once: what is used from now on would else come again behind what is looked at, without an end.
+    await usage.flush()
+    let found = false
+    for (let after = stays; bytes > 0 && !isClosed; ) {
+      const page = await evictPage(after, bytes, Number.NEGATIVE_INFINITY)
+      bytes -= page.bytes
+      found ||= page.bytes > 0
+      if (!page.last) break
+      after = page.last
+      if (!found) stays = after
+    }
+    if (bytes > 0) barrenUntil = performance.now() + barrenMs
   }
 
   async function evictPage(after: StoredRow | undefined, bytes: number, unusedSince: number) {
-    await usage.flush()
     const rows = await stored.leastUsed(after, pageRows)
     const { isInUse } = usage
     using claim = holds.claim(rows.map(({ digest }) => digest).filter((digest) => !isInUse(digest)))
@@ -177,6 +194,10 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     takenBytes -= bytes
     throw new NoRoomError(`no room for ${bytes} bytes beside what is in use or pinned`)
   }
+  function stop(): void {
+    isClosed = true
+    clearInterval(timer)
+  }
   function giveBack(bytes: number, landed: number): void {
     takenBytes -= bytes
     landedBytes -= landed
@@ -187,6 +208,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     follow(next) {
       settings = next
       barrenUntil = Number.NEGATIVE_INFINITY
+      stays = undefined
       tidy().catch(options.onError)
     },
     take: (bytes) => takers.take(() => take(bytes)),
@@ -194,16 +216,15 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
       landedBytes += bytes
     },
     giveBack,
-    kept(bytes, landed) {
-      giveBack(bytes, landed)
+    kept(bytes) {
       storedBytes += bytes
       keptMeanwhile += bytes
       makeRoom().catch(options.onError)
     },
+    stop,
     async [Symbol.asyncDispose]() {
-      isClosed = true
-      clearInterval(timer)
-      await pages.take(async () => {})
+      stop()
+      await rounds.take(async () => {})
     },
   }
 }

@@ -60,6 +60,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     if (!(await mayShare(repository, digest, await metadata.links.holders(digest), signal)))
       return { kind: 'others' }
     using _hold = await holds.hold(digest)
+    if (!(await local.has(digest))) return { kind: 'nothing' }
     await metadata.links.add([{ repository: repository.repository, digest, origin: 'filled' }])
     const found = await local.blob(repository.repository, digest)
     return found ? { kind: 'here', found } : { kind: 'nothing' }

@@ -71,6 +71,19 @@ describe('a cache that is full', () => {
     expect(site.upstream.blobBytes()).toBeLessThan(1.1 * layerBytes)
   })
 
+  test('keeps down to its low mark when many come at once', async () => {
+    const images = imagesOf(50)
+    await using site = await siteWith({ budget: '40MiB' })
+    for (const [at, image] of images.entries()) site.upstream.addImage(nameOf(at), '1', image)
+    for (let at = 0; at < 37; at += 1) await pull(site.edge.url, nameOf(at), '1')
+    await Promise.all([...images.keys()].slice(37, 49).map((at) => pull(site.edge.url, nameOf(at), '1')))
+
+    await expect.poll(() => site.edge.metrics('outport_evicted_total')).toBeGreaterThan(0)
+    await expect.poll(() => bytesOnDisk(site)).toBeLessThanOrEqual(38.1 * MiB)
+    // 85 % are left, and of the last image that went perhaps a part.
+    expect(await bytesOnDisk(site)).toBeGreaterThan(32.5 * MiB)
+  })
+
   test('keeps what is pinned', async () => {
     const images = imagesOf(12)
     await using site = await siteWith({ budget: '6MiB', pins: ['docker.io/library/app0', 'library/app1'] })
