@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
@@ -137,8 +137,10 @@ async function check({ repair = false, json }: Output & { repair?: boolean }): P
 
 /** Those of the node that runs on this data; where none runs, of one that only lives for them. */
 async function withCommands(work: (commands: Commands) => Promise<void>): Promise<void> {
-  const socket = join(configOf().data, socketName)
+  const { data } = configOf()
+  const socket = join(data, socketName)
   if (await isListening(socket)) return work(commandsAt(socket))
+  if (!existsSync(data)) throw new Error(`there is no data: no folder ${data}`)
   await using server = await (await main()).openOffline(configOf(), version)
   await work(server.commands)
 }

@@ -135,6 +135,14 @@ describe('one clear line and an exit code', () => {
     })
   })
 
+  test.each(['ls', 'fsck'])('where there is no data, which %s does not make', async (command) => {
+    await using folder = await temporaryDirectory()
+    const data = join(folder.path, 'data')
+    const told = await outport([command], { OUTPORT_DATA: data })
+    expect(told).toEqual({ code: 1, stdout: '', stderr: `outport: there is no data: no folder ${data}\n` })
+    await expect(stat(data)).rejects.toMatchObject({ code: 'ENOENT' })
+  })
+
   test('where a node was killed', async () => {
     await using site = await siteWithImage()
     await site.edge.kill()
