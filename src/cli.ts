@@ -4,7 +4,14 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { commandsAt, isListening } from './admin/client.ts'
 import type { Commands } from './admin/commands.ts'
-import { formatFinding, formatImage, formatProgress, formatStatus, imageHeading } from './admin/format.ts'
+import {
+  clearLine,
+  formatFinding,
+  formatImage,
+  formatProgress,
+  formatStatus,
+  imageHeading,
+} from './admin/format.ts'
 import { socketName } from './admin/socket.ts'
 import { type Config, EnvironmentError } from './config/config.ts'
 import { readEnvironment } from './config/environment.ts'
@@ -124,10 +131,9 @@ async function list(text: string | undefined, { json }: Output): Promise<void> {
 async function check({ repair = false, json }: Output & { repair?: boolean }): Promise<void> {
   await withCommands(async (commands) => {
     for await (const event of commands.fsck(repair, interrupted())) {
-      if (event.kind === 'progress') {
-        if (process.stderr.isTTY) process.stderr.write(formatProgress(event))
-        continue
-      }
+      if (process.stderr.isTTY)
+        process.stderr.write(event.kind === 'progress' ? formatProgress(event) : clearLine)
+      if (event.kind === 'progress') continue
       process.stdout.write(json ? jsonLine(event) : formatFinding(event))
       if (event.kind === 'end' && event.rotten + event.absent + event.unknown > event.mended)
         process.exitCode = 1

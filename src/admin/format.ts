@@ -46,9 +46,12 @@ function formatSums({ checked, bytes, rotten, absent, unknown, mended }: FsckSum
   return `checked ${checked} (${formatBytes(bytes)}): ${findings}\n`
 }
 
-/** To stand over the one before. */
+/** Of a terminal: what stands in the line goes (ECMA-48, EL). */
+export const clearLine = '\r\u001b[K'
+
+/** Stands in the place of the one before. */
 export function formatProgress({ checked, bytes, ofBytes }: FsckSums): string {
-  return `\r${checked} checked, ${formatBytes(bytes)} of ${formatBytes(ofBytes)} `
+  return `${clearLine}${checked} checked, ${formatBytes(bytes)} of ${formatBytes(ofBytes)}`
 }
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
