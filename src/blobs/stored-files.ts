@@ -48,6 +48,7 @@ export function createStoredFiles(options: StoredFilesOptions): StoredFiles {
   const proofs = createProofs()
   const slots = createSlots(mostHashing)
   const asideOf = (digest: Digest) => join(quarantine, `${algorithmOf(digest)}-${hexOf(digest)}`)
+  const forget = (digest: Digest) => rm(asideOf(digest), { force: true })
   const look = (digest: Digest) => unlessAbsent(lstat(pathOf(digest), { bigint: true }))
 
   function begin(digest: Digest, identity: Identity): Proof {
@@ -109,9 +110,9 @@ export function createStoredFiles(options: StoredFilesOptions): StoredFiles {
     async trust(digest) {
       const identity = await look(digest)
       if (identity) proofs.trust(digest, identity)
-      await this.forget(digest)
+      await forget(digest)
     },
-    forget: (digest) => rm(asideOf(digest), { force: true }),
+    forget,
     async spoilt(digest) {
       const left = { file: asideOf(digest), extents: extentsOf(digest) }
       const found = await Promise.all([left.file, left.extents].map((path) => unlessAbsent(lstat(path))))

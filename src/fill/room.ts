@@ -1,4 +1,5 @@
 import { isDiskFull } from '../flow/disk-trouble.ts'
+import { createTurns } from '../flow/turns.ts'
 
 /** Where fetched blobs are kept, which holds only so much. */
 export interface Room {
@@ -32,7 +33,8 @@ const stepBytes = 16 * 1024 * 1024
 export function createRoomOfBlob(room: Room, sizeOf: () => number | undefined, there: number): RoomOfBlob {
   let taken = there
   let landed = 0
-  let taking: Promise<void> = Promise.resolve()
+  // One after another, so that writes side by side do not take twice; who fails fails alone.
+  const turns = createTurns()
 
   async function take(bytes: number): Promise<void> {
     if (bytes <= taken) return
@@ -50,10 +52,7 @@ export function createRoomOfBlob(room: Room, sizeOf: () => number | undefined, t
   return {
     reach(bytes) {
       if (bytes <= taken) return undefined
-      // One after another, so that writes side by side do not take twice; who fails fails alone.
-      const turn = taking.then(() => take(bytes))
-      taking = turn.catch(() => {})
-      return turn
+      return turns.take(() => take(bytes))
     },
     landed(bytes) {
       landed += bytes

@@ -44,10 +44,15 @@ export function createScrub(options: ScrubOptions): Scrub {
   const pace = (count: number) => bandwidth?.take(count, () => false, signal) ?? Promise.resolve()
 
   async function look(digest: Digest, { everyMs }: ScrubRules): Promise<void> {
-    // Until all is well with it, it is as if it had been looked at so long ago that its turn comes soon.
-    await stored.checked([digest], now() - everyMs + Math.min(everyMs, againMs))
-    const outcome = await blobs.check(digest, pace, signal)
-    if (outcome !== 'right') await heal(digest, signal)
+    try {
+      const outcome = await blobs.check(digest, pace, signal)
+      if (outcome !== 'right') await heal(digest, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      // As if it had been looked at so long ago that its turn comes soon.
+      await stored.checked([digest], now() - everyMs + Math.min(everyMs, againMs))
+      throw error
+    }
     await stored.checked([digest], now())
   }
   /** Whatever it is time for. */

@@ -2,11 +2,11 @@ import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Leftovers } from '../fill/leftovers.ts'
 import type { Room } from '../fill/room.ts'
 import type { Holds } from '../flow/holds.ts'
+import { createTurns } from '../flow/turns.ts'
 import type { HeldRow, Stored, StoredRow } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Pattern } from '../oci/pattern.ts'
 import { evictionsOf } from './evictions.ts'
-import { createTurns } from './turns.ts'
 import type { Usage } from './usage.ts'
 
 /** Keeps what was fetched within its budget, and leaves the rest of the disk to others. */
@@ -87,12 +87,10 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   const takers = createTurns()
   const timer = setInterval(() => void tidy().catch(options.onError), tidyMs).unref()
 
-  function usedBytes(): number {
-    return storedBytes + takenBytes + leftovers.bytes
-  }
   /** How many bytes are too many when no more than `share` of the budget may be used. */
   function excess({ totalBytes, freeBytes }: DiskSpace, share: number): number {
-    const overBudget = usedBytes() - share * (settings.budget ?? 0.8 * totalBytes)
+    const used = storedBytes + takenBytes + leftovers.bytes
+    const overBudget = used - share * (settings.budget ?? 0.8 * totalBytes)
     const intoReserve = settings.reserve * totalBytes - (freeBytes - (takenBytes - landedBytes))
     return Math.max(overBudget, intoReserve)
   }

@@ -1,3 +1,4 @@
+import { createTurns } from '../flow/turns.ts'
 import type { Stored } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 
@@ -27,18 +28,17 @@ export function createUsage({ stored, onError, now = Date.now }: UsageOptions): 
   let collected = new Map<Digest, number>()
   /** Collected, and not written yet. */
   let leaving = new Map<Digest, number>()
-  let flushing: Promise<void> = Promise.resolve()
+  const flushes = createTurns()
   const readers = new Map<Digest, number>()
   const timer = setInterval(() => void flush(), flushMs).unref()
 
   function flush(): Promise<void> {
-    flushing = flushing.then(async () => {
+    return flushes.take(async () => {
       leaving = collected
       collected = new Map()
       if (leaving.size > 0) await stored.touch(leaving).catch(onError)
       leaving = new Map()
     })
-    return flushing
   }
   function used(digest: Digest): void {
     collected.set(digest, now())
