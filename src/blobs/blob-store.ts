@@ -48,6 +48,16 @@ export class BlobLostError extends Error {
   readonly kind = 'lost'
 }
 
+/** What was found and could not be had after all is absent. */
+export async function unlessLost<Value>(work: Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof BlobLostError) return undefined
+    throw error
+  }
+}
+
 export type OpenBlob =
   /** The reader closes `handle`. It stays readable when the blob is evicted meanwhile. */
   | { kind: 'file'; handle: FileHandle; size: number }

@@ -5,7 +5,7 @@ import { errorCodeOf } from '../flow/error-code.ts'
 import { createSlots } from '../flow/slots.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
-import { BlobLostError, type BlobStore, type OpenBlob, type SpoiltBlob } from './blob-store.ts'
+import { BlobLostError, type BlobStore, type OpenBlob, type SpoiltBlob, unlessLost } from './blob-store.ts'
 import { openUnlinked, writeExtents } from './extents.ts'
 import { type Identity, isUnwritten } from './identity.ts'
 import { createProof, type Proof } from './proof.ts'
@@ -94,7 +94,7 @@ export function createStoredFiles(options: StoredFilesOptions): StoredFiles {
       return proof.isWhole ? { kind: 'file', handle, size } : { kind: 'unproven', growing, size }
     },
     async check(digest, pace, signal) {
-      const opened = await openFile(digest, pathOf(digest), signal).catch(unlessLost)
+      const opened = await unlessLost(openFile(digest, pathOf(digest), signal))
       if (!opened) return 'absent'
       await using handle = opened.handle
       const hex = await hashOf(handle, algorithmOf(digest), pace, signal)
@@ -143,10 +143,6 @@ async function hashOf(
     position += bytesRead
     await pace(bytesRead)
   }
-}
-
-function unlessLost(error: unknown): undefined {
-  if (!(error instanceof BlobLostError)) throw error
 }
 
 interface OpenFile {

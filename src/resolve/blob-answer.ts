@@ -1,7 +1,6 @@
-import type { FoundBlob, OpenBlob } from '../blobs/blob-store.ts'
+import { type FoundBlob, type OpenBlob, unlessLost } from '../blobs/blob-store.ts'
 import type { RunningFill } from '../fill/running-fill.ts'
 import { answerFor } from './errors.ts'
-import { unlessLost } from './local.ts'
 import type { CacheStatus } from './repository.ts'
 
 /** Found is not opened: `size` asks upstream with a HEAD at most, `open` downloads. */

@@ -1,5 +1,11 @@
 import { LRUCache } from 'lru-cache'
-import { BlobLostError, type BlobStore, type FoundBlob, type OpenBlob } from '../blobs/blob-store.ts'
+import {
+  BlobLostError,
+  type BlobStore,
+  type FoundBlob,
+  type OpenBlob,
+  unlessLost,
+} from '../blobs/blob-store.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { type Descriptor, parseManifest } from '../oci/manifest.ts'
@@ -127,16 +133,6 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
 function inMemory(digest: Digest, bytes: Buffer): FoundBlob {
   const open: OpenBlob = { kind: 'bytes', bytes, size: bytes.length }
   return { digest, size: bytes.length, open: async () => open }
-}
-
-/** What was found and could not be had after all is absent. */
-export async function unlessLost<Value>(work: Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await work
-  } catch (error) {
-    if (error instanceof BlobLostError) return undefined
-    throw error
-  }
 }
 
 async function readWhole(found: FoundBlob): Promise<Buffer> {
