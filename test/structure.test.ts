@@ -92,7 +92,7 @@ describe('the tree', () => {
   test('leaves process to main, cli and the environment to config', () => {
     const elsewhere = files
       .map((file) => ({ path: relative(source, file), text: readFileSync(file, 'utf8') }))
-      .filter(({ path }) => path !== 'main.ts' && path !== 'cli.ts')
+      .filter(({ path }) => !['main', 'cli'].includes(placeOf(path)))
     expect(
       elsewhere.filter(({ text }) => /\bprocess\.(env|exit|argv|on|stdout|stderr)\b/.test(text)),
     ).toEqual([])

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { errorCodeOf } from '../flow/error-code.ts'
-import type { Commands, NodeStatus } from './commands.ts'
+import { type Commands, commandNames } from './commands.ts'
 import type { AnswerLine } from './socket.ts'
 
 /** What kept a command from its answer, in one line. */
@@ -22,14 +22,11 @@ const silenceMs = 15_000
 
 /** The commands of the node that listens at `socket`. All of them throw {@link AdminError}. */
 export function commandsAt(socket: string): Commands {
-  return {
-    async status() {
-      for await (const status of ask<NodeStatus>(socket, 'GET', '/status')) return status
-      throw new AdminError('the node ended before its answer did')
-    },
-    images: (signal) => ask(socket, 'GET', '/images', signal),
-    fsck: (repair, signal) => ask(socket, 'POST', repair ? '/fsck?repair' : '/fsck', signal),
-  }
+  const entries = commandNames.map((name) => [
+    name,
+    (request: unknown, signal: AbortSignal) => ask(socket, name, request, signal),
+  ])
+  return Object.fromEntries(entries)
 }
 
 /** Whether somebody listens at `socket`. @throws AdminError when this user may not know */
@@ -47,13 +44,13 @@ export async function isListening(socket: string): Promise<boolean> {
   }
 }
 
-async function* ask<Value>(
+async function* ask(
   socketPath: string,
-  method: string,
-  path: string,
-  signal?: AbortSignal,
-): AsyncGenerator<Value> {
-  const asked = request({ socketPath, method, path, timeout: silenceMs, ...(signal && { signal }) })
+  name: string,
+  what: unknown,
+  signal: AbortSignal,
+): AsyncGenerator<unknown> {
+  const asked = request({ socketPath, method: 'POST', path: `/${name}`, timeout: silenceMs, signal })
   let silence: AdminError | undefined
   asked.on('timeout', () => {
     silence = new AdminError(`the node says nothing for ${silenceMs / 1000} s`)
@@ -62,10 +59,10 @@ async function* ask<Value>(
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     asked.once('response', resolve).on('error', reject)
   })
-  asked.end()
+  asked.end(JSON.stringify(what))
   try {
     for await (const text of linesOf(await answered)) {
-      const line: AnswerLine<Value> = JSON.parse(text)
+      const line: AnswerLine = JSON.parse(text)
       if ('error' in line) throw new AdminError(line.error)
       if ('end' in line) return
       if ('value' in line) yield line.value

@@ -1,14 +1,22 @@
 import { type FsckEvent, type FsckOptions, fsck } from '../jobs/fsck.ts'
 import type { ImageRow, Metadata } from '../metadata/metadata.ts'
 
-/** What a node can be asked for on its own machine, past its doors. */
+/**
+ * What a node can be asked for on its own machine, past its doors. A request is JSON. An answer comes in parts; where a
+ * request is wrong or cannot be done it throws an error of one line.
+ */
 export interface Commands {
-  status(): Promise<NodeStatus>
+  status(request: Nothing, signal: AbortSignal): AsyncIterable<NodeStatus>
   /** Every tag of the site, in pages. */
-  images(signal: AbortSignal): AsyncIterable<ImageLine[]>
+  images(request: Nothing, signal: AbortSignal): AsyncIterable<ImageLine[]>
   /** See {@link fsck}. */
-  fsck(repair: boolean, signal: AbortSignal): AsyncIterable<FsckEvent>
+  fsck(request: { repair: boolean }, signal: AbortSignal): AsyncIterable<FsckEvent>
 }
+
+export type Nothing = Readonly<Record<string, never>>
+
+/** By these names they are asked for at the socket. */
+export const commandNames = ['status', 'images', 'fsck'] as const satisfies readonly (keyof Commands)[]
 
 export interface NodeStatus {
   version: string
@@ -43,12 +51,12 @@ const pageRows = 1000
 export function createCommands(options: CommandsOptions): Commands {
   const { metadata, status } = options
   return {
-    async status() {
+    async *status() {
       const { budgetBytes, ...node } = status()
       const bytes = await metadata.stored.bytes()
-      return { ...node, cache: { bytes, ...(budgetBytes !== undefined && { budgetBytes }) } }
+      yield { ...node, cache: { bytes, ...(budgetBytes !== undefined && { budgetBytes }) } }
     },
-    async *images(signal) {
+    async *images(_request, signal) {
       let next: Promise<ImageRow[]> | undefined = metadata.images.list(undefined, pageRows)
       while (next) {
         const page: ImageRow[] = await next
@@ -59,7 +67,7 @@ export function createCommands(options: CommandsOptions): Commands {
         yield page.map(imageLineOf)
       }
     },
-    fsck: (repair, signal) => fsck(options, repair, signal),
+    fsck: ({ repair }, signal) => fsck(options, repair, signal),
   }
 }
 

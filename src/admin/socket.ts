@@ -1,17 +1,14 @@
 import { once } from 'node:events'
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { Commands } from './commands.ts'
+import { json } from 'node:stream/consumers'
+import { type Commands, commandNames } from './commands.ts'
 
 /** Beside the data, for this user alone. */
 export const socketName = 'admin.sock'
 
 /** A line of an answer: a part of what was asked for, that it takes time, why there is no more, or that this was all. */
-export type AnswerLine<Value = unknown> =
-  | { value: Value }
-  | { busy: true }
-  | { error: string }
-  | { end: true }
+export type AnswerLine = { value: unknown } | { busy: true } | { error: string } | { end: true }
 
 const busyMs = 5_000
 
@@ -51,10 +48,12 @@ async function answer(commands: Commands, request: IncomingMessage, response: Se
   }
   const busy = setInterval(() => response.write(`${JSON.stringify({ busy: true })}\n`), busyMs)
   try {
-    const values = valuesOf(commands, `${request.method} ${request.url}`, gone.signal)
-    response.writeHead(values ? 200 : 404, { 'content-type': 'application/x-ndjson' }).flushHeaders()
-    for await (const value of values ?? []) await say({ value })
-    await say(values ? { end: true } : { error: 'this node does not know that command' })
+    const name = commandNames.find((each) => request.url === `/${each}`)
+    response.writeHead(name ? 200 : 404, { 'content-type': 'application/x-ndjson' }).flushHeaders()
+    if (!name) return await say({ error: 'this node does not know that command' })
+    const command: (request: never, signal: AbortSignal) => AsyncIterable<unknown> = commands[name]
+    for await (const value of command((await json(request)) as never, gone.signal)) await say({ value })
+    await say({ end: true })
   } catch (error) {
     if (gone.signal.aborted) return
     await say({ error: error instanceof Error ? error.message : String(error) }).catch(() => {})
@@ -62,16 +61,4 @@ async function answer(commands: Commands, request: IncomingMessage, response: Se
     clearInterval(busy)
     response.end()
   }
-}
-
-function valuesOf(commands: Commands, what: string, signal: AbortSignal): AsyncIterable<unknown> | undefined {
-  if (what === 'GET /status') return one(commands.status())
-  if (what === 'GET /images') return commands.images(signal)
-  if (what === 'POST /fsck') return commands.fsck(false, signal)
-  if (what === 'POST /fsck?repair') return commands.fsck(true, signal)
-  return undefined
-}
-
-async function* one(value: Promise<unknown>): AsyncGenerator<unknown> {
-  yield await value
 }

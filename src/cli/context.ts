@@ -1,0 +1,53 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { commandsAt, isListening } from '../admin/client.ts'
+import type { Commands } from '../admin/commands.ts'
+import { socketName } from '../admin/socket.ts'
+import type { Config } from '../config/config.ts'
+import { readEnvironment } from '../config/environment.ts'
+
+export const { version }: { version: string } = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+)
+
+/** Of commands that also speak to scripts. */
+export interface Output {
+  json?: boolean
+}
+
+/** Read only when it is needed: who asks a running node wants the answer at once. */
+export function main() {
+  return import('../main.ts')
+}
+
+/** @throws EnvironmentError */
+export function configOf(): Config {
+  return readEnvironment(process.env, { hostname: hostname(), directory: process.cwd() })
+}
+
+/** Those of the node that runs on this data. Each throws in one line where none does. */
+export function commandsOfNode(): Commands {
+  return commandsAt(join(configOf().data, socketName))
+}
+
+/** Those of the node that runs on this data; where none runs, of one that only lives for them. */
+export async function withCommands(work: (commands: Commands) => Promise<void>): Promise<void> {
+  const { data } = configOf()
+  const socket = join(data, socketName)
+  if (await isListening(socket)) return work(commandsAt(socket))
+  if (!existsSync(data)) throw new Error(`there is no data: no folder ${data}`)
+  await using server = await (await main()).openOffline(configOf(), version)
+  await work(server.commands)
+}
+
+/** Ends when somebody presses Ctrl-C. */
+export function interrupted(): AbortSignal {
+  const stop = new AbortController()
+  process.once('SIGINT', () => stop.abort(new Error('interrupted')))
+  return stop.signal
+}
+
+export function jsonLine(value: unknown): string {
+  return `${JSON.stringify(value)}\n`
+}

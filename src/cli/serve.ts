@@ -1,0 +1,9 @@
+import type { Command } from 'commander'
+import { configOf, main, version } from './context.ts'
+
+export function addServe(program: Command): void {
+  program
+    .command('serve')
+    .description('answer pulls until told to stop (SIGTERM); SIGHUP reads policies and certificates again')
+    .action(async () => (await main()).serve(configOf(), version))
+}

@@ -1,0 +1,16 @@
+import type { Command } from 'commander'
+import { formatStatus } from '../admin/format.ts'
+import { commandsOfNode, interrupted, jsonLine, type Output } from './context.ts'
+
+export function addStatus(program: Command): void {
+  program
+    .command('status')
+    .description('how the node on this data is doing')
+    .option('--json', 'for scripts')
+    .action(status)
+}
+
+async function status({ json }: Output): Promise<void> {
+  for await (const said of commandsOfNode().status({}, interrupted()))
+    process.stdout.write(json ? jsonLine(said) : formatStatus(said))
+}
