@@ -8,6 +8,8 @@ export interface ObservedRegistry {
   insecure: boolean
   isDown(): boolean
   limits(): readonly ObservedLimit[]
+  /** Bytes a second, while it has a limit. */
+  bandwidth(): number | undefined
 }
 
 /** What a registry allows of one kind of request. */
@@ -67,6 +69,19 @@ export function createMetrics() {
     'When a registry that has said 429 is asked again; absent while it may be asked.',
     ({ limitedForMs }) => (limitedForMs === undefined ? undefined : (Date.now() + limitedForMs) / 1000),
   )
+  new Gauge({
+    name: 'outport_upstream_bandwidth_bytes_per_second',
+    help: 'That the layers of a registry may take together now; absent without a limit.',
+    labelNames: ['registry'] as const,
+    registers,
+    collect() {
+      this.reset()
+      for (const each of observed) {
+        const rate = each.bandwidth()
+        if (rate !== undefined) this.set({ registry: each.name }, rate)
+      }
+    },
+  })
   gauge('outport_upstream_down', '1 while a registry is known not to answer.', (each) => each.isDown())
   gauge(
     'outport_upstream_insecure',

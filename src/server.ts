@@ -85,6 +85,8 @@ function followSite({ stores, clients, fills, metrics }: Parts, { cache, registr
   stores.space.follow(cache)
   clients.follow(registries.values())
   metrics.followRegistries(
-    clients.all().map(({ settings, isDown, limits }) => ({ ...settings, isDown, limits })),
+    clients
+      .all()
+      .map(({ settings, isDown, limits, bandwidth }) => ({ ...settings, isDown, limits, bandwidth })),
   )
 }

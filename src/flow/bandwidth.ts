@@ -13,21 +13,35 @@ export interface Bandwidth {
 /** A timer may be late by so much without a loss for the rate. */
 const catchUpMs = 50
 
-export function createBandwidth(bytesPerSecond: number, now = () => performance.now()): Bandwidth {
+/** Who waits for a rate that has changed waits no longer for it. */
+const followMs = 1000
+
+/** @param rateNow bytes a second, asked again and again; `Infinity`: no limit */
+export function createBandwidth(rateNow: () => number, now = () => performance.now()): Bandwidth {
   const waiting = new Set<Waiter>()
+  let rate = rateNow()
   /** When what has passed so far is worked off. */
   let freeAt = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | undefined
 
+  /** What has passed and is not worked off is a number of bytes. */
+  function followRate(): void {
+    const next = rateNow()
+    if (next === rate) return
+    const aheadMs = Math.max(0, freeAt - now())
+    freeAt = aheadMs === 0 ? Number.NEGATIVE_INFINITY : now() + aheadMs * (rate / next)
+    rate = next
+  }
   function serve(): void {
     clearTimeout(timer)
     timer = undefined
+    followRate()
     for (let next = firstOf(waiting); next && now() >= freeAt; next = firstOf(waiting)) {
       waiting.delete(next)
-      freeAt = Math.max(freeAt, now() - catchUpMs) + (next.count / bytesPerSecond) * 1000
+      freeAt = Math.max(freeAt, now() - catchUpMs) + (next.count / rate) * 1000
       next.pass()
     }
-    if (waiting.size > 0) timer = setTimeout(serve, freeAt - now())
+    if (waiting.size > 0) timer = setTimeout(serve, Math.min(freeAt - now(), followMs))
   }
 
   return {

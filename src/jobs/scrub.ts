@@ -97,5 +97,5 @@ export function createScrub(options: ScrubOptions): Scrub {
 }
 
 function bandwidthOf(rules: ScrubRules | false): Bandwidth | undefined {
-  return rules ? createBandwidth(rules.rate) : undefined
+  return rules ? createBandwidth(() => rules.rate) : undefined
 }

@@ -1,7 +1,7 @@
 import * as z from 'zod'
+import { days } from '../flow/calendar.ts'
 import { grammar, list, mapping, name, rate, text } from './fields.ts'
 
-const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const
 const day = `(?:${days.join('|')})`
 const aDay = 'a day such as mon, or days such as mon-fri'
 
@@ -41,8 +41,7 @@ export type CalendarDocument = z.output<typeof calendarDocument>
 
 function parseDays(value: string): string[] {
   const [first = '', last = first] = value.split('-')
-  const names: readonly string[] = days
-  const [start, end] = [names.indexOf(first), names.indexOf(last)]
+  const [start, end] = [days.indexOf(first), days.indexOf(last)]
   if (start < 0 || end < 0 || value.split('-').length > 2) throw new SyntaxError(aDay)
   return start <= end ? days.slice(start, end + 1) : [...days.slice(start), ...days.slice(0, end + 1)]
 }

@@ -89,8 +89,13 @@ async function compile(documents: readonly Checked[], options: LoadOptions): Pro
   const problems: Problem[] = []
   const report = (problem: Problem) => void problems.push(problem)
   const registries = documents.filter((document) => document.kind === 'registry')
+  const calendars = new Map(
+    documents
+      .filter((document) => document.kind === 'calendar')
+      .map(({ body: { name, timeZone, hours } }) => [name, { timeZone, hours }]),
+  )
   const settings = await Promise.all(
-    registries.map((each) => compileRegistry(each, { folder, secrets, report })),
+    registries.map((each) => compileRegistry(each, { folder, secrets, calendars, report })),
   )
   const projects = documents
     .filter((document) => document.kind === 'project')

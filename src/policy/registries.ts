@@ -1,6 +1,7 @@
 import { createPrivateKey } from 'node:crypto'
 import { resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
+import type { Calendar } from '../flow/calendar.ts'
 import type { RegistrySettings } from '../upstream/registry-client.ts'
 import type { Checked } from './check.ts'
 import { describeFailure, isSecret, quote } from './found.ts'
@@ -18,6 +19,7 @@ export interface CompileRegistryOptions {
   /** Relative paths of files begin here. */
   folder: string
   secrets: Secrets
+  calendars: ReadonlyMap<string, Calendar>
   report(problem: Problem): void
 }
 
@@ -30,6 +32,7 @@ export async function compileRegistry(
 ): Promise<RegistrySettings> {
   const hub = body.type === 'docker-hub' ? dockerHub : undefined
   const urls = body.urls ?? [body.url ?? hub?.url ?? '']
+  const { calendars } = options
   const reader = createReader(source, options)
   const { ca, clientCertificate: client, credential } = body
   return Object.freeze({
@@ -47,12 +50,23 @@ export async function compileRegistry(
     ...(ca !== undefined && { ca: await reader.certificate(['ca'], ca) }),
     ...(client && { clientCertificate: await reader.pair(['clientCertificate'], client) }),
     insecure: body.insecure,
-    ...(body.bandwidth?.kind === 'rate' && { bandwidth: body.bandwidth.bytesPerSecond }),
+    ...bandwidthOf(body, calendars),
     ...(body.budget && { budget: body.budget }),
     connections: body.connections,
     timeouts: { headMs: body.timeouts.head, idleMs: body.timeouts.idle },
     segments: body.segments,
   })
+}
+
+/** A calendar that is not there is told of elsewhere. */
+function bandwidthOf(
+  { bandwidth }: Checked<'registry'>['body'],
+  calendars: ReadonlyMap<string, Calendar>,
+): Pick<RegistrySettings, 'bandwidth'> {
+  if (!bandwidth) return {}
+  if (bandwidth.kind === 'rate') return { bandwidth: bandwidth.bytesPerSecond }
+  const calendar = calendars.get(bandwidth.name)
+  return calendar ? { bandwidth: calendar } : {}
 }
 
 /** What `?ns=` calls this registry. */

@@ -88,9 +88,7 @@ export const registryDocument = mapping({
   insecure: flag.prefault(false).describe('Do not check its certificate'),
   bandwidth: bandwidth
     .optional()
-    .describe(
-      'A rate such as 20MiB/s for all blobs together, or the name of a calendar, which is not acted on yet',
-    ),
+    .describe('A rate such as 20MiB/s for all blobs together, or the name of a calendar'),
   connections: count(1, 1024).prefault(32).describe('How many bodies of blobs are open at a time'),
   timeouts: mapping({
     head: timeout.prefault('10s').describe('Until an answer begins'),

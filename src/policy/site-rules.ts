@@ -111,7 +111,6 @@ function registryWarnings({ body, source }: Checked<'registry'>): Warning[] {
     [body.insecure, ['insecure'], 'its certificate is not checked'],
     [isPlain && body.credential !== undefined, ['credential'], 'the credential goes over plain http'],
     [asksItself, ['serveAs'], 'without address, this site may find itself under the name of the url'],
-    [body.bandwidth?.kind === 'calendar', ['bandwidth'], notYet],
   ]
   return said.filter(([holds]) => holds).map(([, path, message]) => warning(source, path, message))
 }

@@ -1,5 +1,6 @@
 import type { LookupFunction } from 'node:net'
 import { createBandwidth } from '../flow/bandwidth.ts'
+import { createCalendarRate } from '../flow/calendar.ts'
 import { createSlots } from '../flow/slots.ts'
 import { onBreak } from './answer.ts'
 import type { AskUpstream } from './ask.ts'
@@ -68,11 +69,12 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const limits = createLimits(settings, time, now)
   const latency = createLatency()
   const { headMs, idleMs } = settings.timeouts
+  const rate = rateOf(settings, now)
   const bodies: Bodies = {
     slabs,
     slots: createSlots(settings.connections),
     waitMs: headMs,
-    ...(settings.bandwidth !== undefined && { bandwidth: createBandwidth(settings.bandwidth) }),
+    ...(rate && { bandwidth: createBandwidth(rate) }),
   }
 
   const ask: AskUpstream = async (what, signal, read) => {
@@ -114,8 +116,20 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     openBlob: (repository, digest, from, signal) => openBlob(ask, bodies, repository, digest, from, signal),
     listTags: (repository, page, signal) => listTags(ask, idleMs, repository, page, signal),
     listReferrers: (repository, digest, signal) => listReferrers(ask, idleMs, repository, digest, signal),
+    bandwidth() {
+      const bytes = rate?.()
+      return bytes === Number.POSITIVE_INFINITY ? undefined : bytes
+    },
     close: () => transport.close(),
   }
+}
+
+function rateOf({ bandwidth }: RegistrySettings, now: () => number): (() => number) | undefined {
+  return typeof bandwidth === 'object'
+    ? createCalendarRate(bandwidth, now)
+    : bandwidth === undefined
+      ? undefined
+      : () => bandwidth
 }
 
 /** Does what `ask` wants if upstream allows it now, and remembers what it says of its limits. */

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { Calendar } from '../flow/calendar.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Reference, RepositoryName } from '../oci/reference.ts'
 
@@ -27,8 +28,8 @@ export interface RegistrySettings {
   clientCertificate?: { cert: string; key: string }
   /** No certificate check for the url's own origin. */
   insecure: boolean
-  /** Bytes a second, of all its blobs together. */
-  bandwidth?: number
+  /** Bytes a second, of all its blobs together, always or by the hour. */
+  bandwidth?: number | Calendar
   /** What of its rate limit is kept back for what somebody waits for; absent: a tenth. */
   budget?: { reserve: BudgetReserve }
   connections: number
@@ -82,6 +83,8 @@ export interface RegistryClient {
   listTags(repository: RepositoryName, page: TagPage, signal: AbortSignal): Promise<TagList>
   /** The bytes of upstream's referrers index, from the API or the fallback tag; an empty index where it has neither. */
   listReferrers(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<Uint8Array>
+  /** Bytes a second that its blobs may take together now; absent: as many as come. */
+  bandwidth(): number | undefined
   close(): Promise<void>
 }
 

@@ -30,7 +30,7 @@ describe('a bandwidth', () => {
   }
 
   test('is kept by all together, each with the same share', async () => {
-    const bandwidth = createBandwidth(1_000_000)
+    const bandwidth = createBandwidth(() => 1_000_000)
     const streams = Array.from({ length: 5 }, () => follow(bandwidth, 10_000, yes))
 
     await vi.advanceTimersByTimeAsync(10_000)
@@ -43,7 +43,7 @@ describe('a bandwidth', () => {
   })
 
   test('is not saved up while nobody takes of it', async () => {
-    const bandwidth = createBandwidth(1_000_000)
+    const bandwidth = createBandwidth(() => 1_000_000)
     await vi.advanceTimersByTimeAsync(60_000)
     const stream = follow(bandwidth, 10_000, yes)
 
@@ -53,7 +53,7 @@ describe('a bandwidth', () => {
   })
 
   test('is first for whom somebody waits, also when he comes later', async () => {
-    const bandwidth = createBandwidth(1_000_000)
+    const bandwidth = createBandwidth(() => 1_000_000)
     let hasReader = false
     const warming = follow(bandwidth, 10_000, no)
     const other = follow(bandwidth, 10_000, () => hasReader)
@@ -68,8 +68,39 @@ describe('a bandwidth', () => {
     expect(other.bytes - before.other).toBeGreaterThan(900_000)
   })
 
+  test('follows its rate while it is waited for: what has passed is worked off at the new one', async () => {
+    let rate = 1_000
+    const bandwidth = createBandwidth(() => rate)
+    const stream = follow(bandwidth, 10_000, yes)
+    await vi.advanceTimersByTimeAsync(500)
+    expect(stream.bytes).toBe(10_000)
+
+    rate = 1_000_000
+    await vi.advanceTimersByTimeAsync(2_000)
+    expect(stream.bytes).toBeGreaterThan(1_000_000)
+    expect(stream.bytes).toBeLessThan(2_000_000)
+
+    rate = 10_000
+    await vi.advanceTimersByTimeAsync(1_000)
+    const before = stream.bytes
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(stream.bytes - before).toBe(100_000)
+  })
+
+  test('of no limit lets everything pass at once, and may end', async () => {
+    let rate = Number.POSITIVE_INFINITY
+    const bandwidth = createBandwidth(() => rate)
+    for (let count = 0; count < 100; count++) await bandwidth.take(1e9, yes, never)
+    expect(vi.getTimerCount()).toBe(0)
+
+    rate = 1_000
+    const stream = follow(bandwidth, 1_000, yes)
+    await vi.advanceTimersByTimeAsync(10_500)
+    expect(stream.bytes).toBe(11_000)
+  })
+
   test('is not kept from others by one who leaves', async () => {
-    const bandwidth = createBandwidth(1_000)
+    const bandwidth = createBandwidth(() => 1_000)
     const leaving = new AbortController()
     await bandwidth.take(10_000, yes, never)
     const left = bandwidth.take(1_000_000, yes, leaving.signal)
@@ -118,7 +149,11 @@ describe('a throttled body', () => {
   test('breaks as its body breaks', async () => {
     const body = new Readable({ read() {} })
     body.on('error', () => {})
-    const stream = throttled(body, createBandwidth(1e9), yes)
+    const stream = throttled(
+      body,
+      createBandwidth(() => 1e9),
+      yes,
+    )
     const reading = buffer(stream)
     body.push(bytes)
     body.destroy(new Error('reset'))
@@ -128,7 +163,11 @@ describe('a throttled body', () => {
   test('ends its body when it is left, also while it waits', async () => {
     const body = Readable.from([bytes, bytes], { objectMode: false })
     body.on('error', () => {})
-    const stream = throttled(body, createBandwidth(1), yes)
+    const stream = throttled(
+      body,
+      createBandwidth(() => 1),
+      yes,
+    )
     stream.on('error', () => {})
     const gone = once(body, 'close')
     await once(stream.resume(), 'data')

@@ -271,7 +271,6 @@ test('what is right but may surprise is a warning', async () => {
     '/a.yaml:6:11 registry "hq" › insecure: its certificate is not checked',
     '/a.yaml:7:13 registry "hq" › credential: the credential goes over plain http',
     '/a.yaml:5:10 registry "hq" › serveAs: without address, this site may find itself under the name of the url',
-    '/a.yaml:10:12 registry "hq" › bandwidth: is checked, but not yet acted on',
   ])
 })
 

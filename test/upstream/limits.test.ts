@@ -1,6 +1,8 @@
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
+import { days } from '../../src/flow/calendar.ts'
 import type { RegistrySettings } from '../../src/upstream/registry-client.ts'
 import {
   blob,
@@ -225,6 +227,23 @@ describe('a bandwidth', () => {
     const warming = await client.openBlob(repository, blobDigest, { offset: 0, urgent: () => false }, never())
     expect((await buffer(body)).equals(large)).toBe(true)
     expect((await buffer(warming.body)).equals(large)).toBe(true)
+  })
+
+  test('is that of the hour, also of one that begins while a body is on its way', async () => {
+    const large = Buffer.alloc(600_000, 'x')
+    await using upstream = await startServer((_, response) => void response.end(large))
+    const night = { days: new Set(days), from: '22:00', to: '06:00', bandwidth: 1 }
+    let now = Date.parse('2026-11-26T23:00:00Z')
+    const bandwidth = { timeZone: 'UTC', hours: [night] }
+    await using client = startClient(settingsFor(upstream.url, { bandwidth }), { now: () => now })
+
+    const { body } = await client.openBlob(repository, blobDigest, whole, never())
+    await once(body, 'readable')
+    expect(client.bandwidth()).toBe(1)
+
+    now += 7 * 3_600_000
+    expect((await buffer(body)).equals(large)).toBe(true)
+    expect(client.bandwidth()).toBeUndefined()
   })
 
   test('still has a body cut whose upstream falls silent', async () => {
