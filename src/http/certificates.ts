@@ -7,9 +7,19 @@ export interface CertificateFiles {
   key: string
 }
 
+/** What stands in a certificate that is served now. */
+export interface ServedCertificate {
+  file: string
+  /** Host names and addresses, as its subjectAltName lists them. */
+  names: string[]
+  /** Milliseconds since 1970 until which clients take it. */
+  notAfter: number
+}
+
 /** The certificates of a site: one for each name it serves under, the first for clients that name none. */
 export interface Certificates {
   options(): SecureContextOptions & { SNICallback: SniCallback }
+  served(): ServedCertificate[]
   /** Reads the files again, whole or not at all. @throws naming the file; what was served before goes on */
   reload(): Promise<void>
   onReload(listener: (options: SecureContextOptions) => void): () => void
@@ -18,6 +28,7 @@ export interface Certificates {
 type SniCallback = (name: string, done: (error: Error | null, context?: SecureContext) => void) => void
 
 interface Loaded {
+  served: ServedCertificate
   options: SecureContextOptions
   context: SecureContext
   covers(name: string): boolean
@@ -35,6 +46,7 @@ export async function loadCertificates(files: readonly CertificateFiles[]): Prom
         done(null, (loaded.find((each) => each.covers(name)) ?? loaded[0])?.context)
       },
     }),
+    served: () => loaded.map(({ served }) => served),
     async reload() {
       loaded = await Promise.all(files.map(load))
       for (const listener of listeners) listener(first())
@@ -51,10 +63,17 @@ async function load({ cert, key }: CertificateFiles): Promise<Loaded> {
   try {
     const context = createSecureContext(options)
     const parsed = new X509Certificate(options.cert)
-    return { options, context, covers: (name) => parsed.checkHost(name) !== undefined }
+    const served = { file: cert, names: namesOf(parsed), notAfter: parsed.validToDate.getTime() }
+    return { served, options, context, covers: (name) => parsed.checkHost(name) !== undefined }
   } catch (cause) {
     throw new Error(`cannot use the certificate ${cert} with the key ${key}: ${messageOf(cause)}`, { cause })
   }
+}
+
+/** Node quotes a name that could be taken for several, as JSON does. */
+function namesOf({ subjectAltName = '' }: X509Certificate): string[] {
+  const names = subjectAltName.matchAll(/(?:DNS|IP Address):("(?:[^"\\]|\\.)*"|[^,]*)/g)
+  return [...names].map(([, name = '']) => (name.startsWith('"') ? JSON.parse(name) : name))
 }
 
 async function read(file: string): Promise<Buffer> {
