@@ -5,6 +5,7 @@ import { addLs } from './cli/ls.ts'
 import { addPolicy } from './cli/policy.ts'
 import { addServe } from './cli/serve.ts'
 import { addStatus } from './cli/status.ts'
+import { addTls } from './cli/tls.ts'
 import { EnvironmentError } from './config/config.ts'
 import { settings } from './config/settings.ts'
 import { errorCodeOf } from './flow/error-code.ts'
@@ -15,7 +16,7 @@ const program = new Command('outport')
   .showHelpAfterError('(outport --help lists the commands)')
   .addHelpText('after', `\nSettings, by environment variable:\n${settingsTable()}`)
 
-for (const add of [addServe, addPolicy, addStatus, addLs, addFsck]) add(program)
+for (const add of [addServe, addPolicy, addStatus, addLs, addFsck, addTls]) add(program)
 
 // Who reads no further, as `head`, wants no more.
 process.stdout.on('error', (error) => process.exit(errorCodeOf(error) === 'EPIPE' ? 0 : 1))

@@ -47,7 +47,8 @@ export async function serve(config: Config, version: string): Promise<void> {
 
 /** The same node without doors, for commands on data that no running node has. @throws as {@link serve} */
 export async function openOffline(settings: Config, version: string): Promise<Server> {
-  const config = { ...settings, listen: [], mirrorListen: 'off', metricsListen: [] } as const
+  const { tlsCa: _, ...rest } = settings
+  const config = { ...rest, listen: [], mirrorListen: 'off', metricsListen: [] } as const
   await trust(config)
   const loaded = await policyLoader(config)()
   if ('problems' in loaded) throw new StartError(loaded.problems.map(formatProblem).join('\n'))
@@ -119,11 +120,10 @@ function followChanges({ config, server, load, from, log, signal }: Following): 
       log.error('policies are wrong; the last good ones go on')
     },
   })
-  const reloadCertificates = () =>
-    server.reloadCertificates().catch((err: unknown) => log.error({ err }, 'the old certificates go on'))
   const hangUp = () => {
     policies.reload().catch((err: unknown) => log.error({ err }, 'reload failed'))
-    reloadCertificates()
+    // What is wrong with them is in the log.
+    server.reloadCertificates().catch(() => {})
   }
   process.on('SIGHUP', hangUp)
   signal.addEventListener('abort', () => process.off('SIGHUP', hangUp), { once: true })

@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto'
 import type { Commands } from './admin/commands.ts'
 import type { Config } from './config/config.ts'
 import { createVia } from './flow/via.ts'
-import { loadCertificates } from './http/certificates.ts'
 import { closeDoors, type OpenDoor, openDoors } from './http/listen.ts'
 import type { Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import type { Site } from './projects/project.ts'
 import { createNodeCommands, openAdmin } from './server/admin.ts'
+import { openCertificates } from './server/certificates.ts'
 import { openClients } from './server/clients.ts'
 import { createApps, doorsOf } from './server/doors.ts'
 import { createHandlers, type Parts } from './server/handlers.ts'
@@ -37,11 +37,11 @@ export interface Server extends AsyncDisposable {
 export async function createServer(options: ServerOptions): Promise<Server> {
   const { config, log, version, site } = options
   await using owned = new AsyncDisposableStack()
-  const state = { site, draining: false }
+  const state = { site, draining: false, doors: [] as readonly OpenDoor[] }
   const metrics = createMetrics()
   const shared = { config, log, metrics }
   const stores = await openStores(shared, site.cache, owned)
-  const certificates = config.tls.length > 0 ? await loadCertificates(config.tls) : undefined
+  const certificates = await openCertificates(config, log)
 
   const via = createVia(`outport-${randomBytes(6).toString('hex')}`)
   const clients = owned.use(openClients({ proxy: config.proxy, version, via, log, metrics }))
@@ -58,10 +58,15 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     scrub.follow(next.cache.scrub)
     state.site = next
   }
-  const apps = createApps({ config, via, parts, handlers: registry, isDraining: () => state.draining })
+  const apps = createApps({
+    ...{ config, via, parts, certificates, handlers: registry },
+    isDraining: () => state.draining,
+    doors: () => state.doors,
+  })
   const doors = await openDoors(doorsOf(config, apps), certificates)
+  state.doors = doors
   owned.defer(() => closeDoors(doors, AbortSignal.abort()))
-  const commands = createNodeCommands({ version, parts, heal, doors })
+  const commands = createNodeCommands({ version, parts, heal, doors, certificates })
   owned.use(await openAdmin(shared, commands))
 
   const held = owned.move()
@@ -69,9 +74,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     doors,
     commands,
     follow,
-    async reloadCertificates() {
-      await certificates?.reload()
-    },
+    reloadCertificates: certificates.reload,
     async drain(signal) {
       state.draining = true
       await closeDoors(doors, signal)

@@ -16,7 +16,7 @@ const ladder = [
   ['replication'],
   ['auth', 'projects', 'jobs', 'resolve'],
   ['fill'],
-  ['blobs', 'metadata', 'coordination', 'upstream'],
+  ['blobs', 'metadata', 'coordination', 'upstream', 'tls'],
   ['flow', 'log', 'metrics'],
   ['oci'],
 ]

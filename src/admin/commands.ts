@@ -1,3 +1,4 @@
+import type { Certificates, ServedCertificate } from '../http/certificates.ts'
 import { type FsckEvent, type FsckOptions, fsck } from '../jobs/fsck.ts'
 import type { ImageRow, Metadata } from '../metadata/metadata.ts'
 
@@ -11,12 +12,19 @@ export interface Commands {
   images(request: Nothing, signal: AbortSignal): AsyncIterable<ImageLine[]>
   /** See {@link fsck}. */
   fsck(request: { repair: boolean }, signal: AbortSignal): AsyncIterable<FsckEvent>
+  /** Reads the certificates again, and says which are served now. */
+  reloadCertificates(request: Nothing, signal: AbortSignal): AsyncIterable<ServedCertificate[]>
 }
 
 export type Nothing = Readonly<Record<string, never>>
 
 /** By these names they are asked for at the socket. */
-export const commandNames = ['status', 'images', 'fsck'] as const satisfies readonly (keyof Commands)[]
+export const commandNames = [
+  'status',
+  'images',
+  'fsck',
+  'reloadCertificates',
+] as const satisfies readonly (keyof Commands)[]
 
 export interface NodeStatus {
   version: string
@@ -43,13 +51,14 @@ export interface ImageLine {
 
 export interface CommandsOptions extends FsckOptions {
   metadata: Metadata
+  certificates: Certificates
   status(): Omit<NodeStatus, 'cache'> & { budgetBytes?: number }
 }
 
 const pageRows = 1000
 
 export function createCommands(options: CommandsOptions): Commands {
-  const { metadata, status } = options
+  const { metadata, certificates, status } = options
   return {
     async *status() {
       const { budgetBytes, ...node } = status()
@@ -68,6 +77,10 @@ export function createCommands(options: CommandsOptions): Commands {
       }
     },
     fsck: ({ repair }, signal) => fsck(options, repair, signal),
+    async *reloadCertificates() {
+      await certificates.reload()
+      yield certificates.served()
+    },
   }
 }
 

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import type { AuthorityFile } from '../http/certificates.ts'
 import type { Surroundings } from '../policy/site-rules.ts'
 import type { ProxySettings } from '../upstream/registry-client.ts'
 import type { Listener } from './listeners.ts'
@@ -21,6 +22,12 @@ export interface Config {
   policies: string
   /** PEM files; several certificates are chosen by the name that is asked for. */
   tls: readonly { readonly cert: string; readonly key: string }[]
+  /** Nobody has named certificates: those are meant that `outport tls init` makes in the data. */
+  tlsIsOwn: boolean
+  /** PEM file of the authority that clients are to trust. Absent: nobody has named it. */
+  tlsCa?: Readonly<AuthorityFile>
+  /** Doors without TLS lead to those with it, where there are some in the same list. */
+  tlsRedirect: boolean
   /** An origin, without a slash at the end. */
   publicUrl?: string
   /** Absent: the registry door while the site only mirrors, else loopback. */

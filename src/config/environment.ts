@@ -2,9 +2,10 @@ import { resolve } from 'node:path'
 import { isNameComponent } from '../oci/reference.ts'
 import { quote } from '../policy/found.ts'
 import { type Config, durabilities, EnvironmentError, logLevels } from './config.ts'
-import { checkDoors, readCertificates, readDoors } from './doors.ts'
+import { checkDoors, readDoors } from './doors.ts'
 import { readProxies } from './proxies.ts'
 import { createReader, type Environment, given, oneOf } from './reader.ts'
+import { readTls } from './tls.ts'
 import { checkNames } from './unknown-names.ts'
 
 /** What stands in for settings that are not given. */
@@ -22,18 +23,19 @@ export function readEnvironment(env: Environment, machine: Machine): Config {
 
   const doors = readDoors(read)
   const doorsAreRight = problems.length === 0
-  const tls = readCertificates(read, path, problems)
-  if (doorsAreRight) problems.push(...checkDoors(doors, tls !== undefined))
+  const data = read('OUTPORT_DATA', path) ?? path('data')
+  const tls = readTls(read, path, data, problems)
+  if (doorsAreRight) problems.push(...checkDoors(doors, tls))
 
   const config: Config = {
     ...doors,
+    ...tls,
     mirror: Object.freeze({
       name: read('OUTPORT_MIRROR', parseProjectName) ?? 'docker.io',
       set: Boolean(env.OUTPORT_MIRROR),
     }),
-    data: read('OUTPORT_DATA', path) ?? path('data'),
+    data,
     policies: read('OUTPORT_POLICIES', path) ?? path('policies'),
-    tls: tls ?? [],
     ...given('publicUrl', read('OUTPORT_PUBLIC_URL', parseOrigin)),
     durability: read('OUTPORT_DURABILITY', oneOf(durabilities)) ?? 'full',
     logLevel: read('OUTPORT_LOG_LEVEL', oneOf(logLevels)) ?? 'info',

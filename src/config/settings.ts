@@ -24,10 +24,24 @@ export const settings = [
   { name: 'OUTPORT_POLICIES', default: './policies', meaning: 'the folder that says what this site does' },
   {
     name: 'OUTPORT_TLS_CERT',
-    default: 'none',
+    default: 'what `tls init` has made',
     meaning: 'PEM files of certificates with their chains; several are chosen by name',
   },
-  { name: 'OUTPORT_TLS_KEY', default: 'none', meaning: 'PEM files of their keys, in the same order' },
+  {
+    name: 'OUTPORT_TLS_KEY',
+    default: 'what `tls init` has made',
+    meaning: 'PEM files of their keys, in the same order',
+  },
+  {
+    name: 'OUTPORT_TLS_CA',
+    default: 'that of `tls init`, with its certificate',
+    meaning: 'PEM file of the authority that clients may fetch here and trust',
+  },
+  {
+    name: 'OUTPORT_TLS_REDIRECT',
+    default: 'off',
+    meaning: 'on leads who comes without TLS to the https door of the same list',
+  },
   {
     name: 'OUTPORT_PUBLIC_URL',
     default: 'as it was asked',

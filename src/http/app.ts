@@ -15,12 +15,14 @@ export interface HttpAppOptions {
   registry: Handler<HttpEnv>
   /** Further pages, by exact path. */
   pages: Readonly<Record<string, Handler<HttpEnv>>>
+  /** Everything else; default: there is nothing else. */
+  otherwise?: Handler<HttpEnv>
 }
 
 const stopping = { message: 'this node is stopping', headers: { 'retry-after': '1' } }
 
 /** What all doors of a site have in common: observation, errors, pages. */
-export function createHttpApp({ log, metrics, registry, pages }: HttpAppOptions): HttpApp {
+export function createHttpApp({ log, metrics, registry, pages, otherwise }: HttpAppOptions): HttpApp {
   const app = new Hono<HttpEnv>()
   app.use(observe(log, metrics))
   app.all('*', (c, next) => {
@@ -30,6 +32,7 @@ export function createHttpApp({ log, metrics, registry, pages }: HttpAppOptions)
       return registry(c, next)
     }
     const page = Object.hasOwn(pages, path) ? pages[path] : undefined
+    if (!page && otherwise) return otherwise(c, next)
     if (!page) throw new RegistryError('NOT_FOUND')
     if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw new RegistryError('UNSUPPORTED')
     c.set('kind', path.slice(1))

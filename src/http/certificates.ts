@@ -1,10 +1,22 @@
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+import { createTurns } from '../flow/turns.ts'
+import { unlessAbsent } from '../flow/unless-absent.ts'
+import { readCertificates } from '../tls/described.ts'
+import { namesIn } from '../tls/names.ts'
 
 export interface CertificateFiles {
   cert: string
   key: string
+}
+
+/** The certificate that clients are to trust. */
+export interface AuthorityFile {
+  file: string
+  /** It is an error when it is not there. */
+  isRequired: boolean
 }
 
 /** What stands in a certificate that is served now. */
@@ -20,6 +32,10 @@ export interface ServedCertificate {
 export interface Certificates {
   options(): SecureContextOptions & { SNICallback: SniCallback }
   served(): ServedCertificate[]
+  /** Whether one of them is for that host name or address. */
+  cover(host: string): boolean
+  /** Of the authority, PEM; `undefined`: there is none to be had here. */
+  authority(): string | undefined
   /** Reads the files again, whole or not at all. @throws naming the file; what was served before goes on */
   reload(): Promise<void>
   onReload(listener: (options: SecureContextOptions) => void): () => void
@@ -28,6 +44,11 @@ export interface Certificates {
 type SniCallback = (name: string, done: (error: Error | null, context?: SecureContext) => void) => void
 
 interface Loaded {
+  certificates: LoadedCertificate[]
+  authority: string | undefined
+}
+
+interface LoadedCertificate {
   served: ServedCertificate
   options: SecureContextOptions
   context: SecureContext
@@ -35,22 +56,34 @@ interface Loaded {
 }
 
 /** @throws naming the file that is missing, unreadable, or no certificate or key for the other */
-export async function loadCertificates(files: readonly CertificateFiles[]): Promise<Certificates> {
-  let loaded = await Promise.all(files.map(load))
+export async function loadCertificates(
+  files: readonly CertificateFiles[],
+  authority?: AuthorityFile,
+): Promise<Certificates> {
+  const load = async (): Promise<Loaded> => ({
+    certificates: await Promise.all(files.map(loadCertificate)),
+    authority: authority && (await readAuthority(authority)),
+  })
+  let loaded = await load()
   const listeners = new Set<(options: SecureContextOptions) => void>()
-  const first = () => loaded[0]?.options ?? {}
+  const turns = createTurns()
+  const first = () => loaded.certificates[0]?.options ?? {}
+  const covering = (name: string) => loaded.certificates.find((each) => each.covers(name))
   return {
     options: () => ({
       ...first(),
       SNICallback(name, done) {
-        done(null, (loaded.find((each) => each.covers(name)) ?? loaded[0])?.context)
+        done(null, (covering(name) ?? loaded.certificates[0])?.context)
       },
     }),
-    served: () => loaded.map(({ served }) => served),
-    async reload() {
-      loaded = await Promise.all(files.map(load))
-      for (const listener of listeners) listener(first())
-    },
+    served: () => loaded.certificates.map(({ served }) => served),
+    cover: (host) => covering(host) !== undefined,
+    authority: () => loaded.authority,
+    reload: () =>
+      turns.take(async () => {
+        loaded = await load()
+        for (const listener of listeners) listener(first())
+      }),
     onReload(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
@@ -58,22 +91,25 @@ export async function loadCertificates(files: readonly CertificateFiles[]): Prom
   }
 }
 
-async function load({ cert, key }: CertificateFiles): Promise<Loaded> {
+async function loadCertificate({ cert, key }: CertificateFiles): Promise<LoadedCertificate> {
   const options = { cert: await read(cert), key: await read(key) }
   try {
     const context = createSecureContext(options)
     const parsed = new X509Certificate(options.cert)
-    const served = { file: cert, names: namesOf(parsed), notAfter: parsed.validToDate.getTime() }
-    return { served, options, context, covers: (name) => parsed.checkHost(name) !== undefined }
+    const served = { file: cert, names: namesIn(parsed), notAfter: parsed.validToDate.getTime() }
+    const covers = (name: string) =>
+      (isIP(name) ? parsed.checkIP(name) : parsed.checkHost(name)) !== undefined
+    return { served, options, context, covers }
   } catch (cause) {
     throw new Error(`cannot use the certificate ${cert} with the key ${key}: ${messageOf(cause)}`, { cause })
   }
 }
 
-/** Node quotes a name that could be taken for several, as JSON does. */
-function namesOf({ subjectAltName = '' }: X509Certificate): string[] {
-  const names = subjectAltName.matchAll(/(?:DNS|IP Address):("(?:[^"\\]|\\.)*"|[^,]*)/g)
-  return [...names].map(([, name = '']) => (name.startsWith('"') ? JSON.parse(name) : name))
+/** Its certificates and nothing else: somebody may keep the key in the same file. */
+async function readAuthority({ file, isRequired }: AuthorityFile): Promise<string | undefined> {
+  const reading = readCertificates(file)
+  const certificates = await (isRequired ? reading : unlessAbsent(reading))
+  return certificates?.join('')
 }
 
 async function read(file: string): Promise<Buffer> {

@@ -23,10 +23,15 @@ export type HttpContext = Context<HttpEnv>
 
 /** The path as it came, before node-server normalises it, without its query. */
 export function rawPathOf(c: HttpContext): string {
-  const url = c.env.incoming.url ?? '/'
-  const path = url.startsWith('/') ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, '')
+  const path = rawUrlOf(c)
   const query = path.search(/[?#]/)
   return query === -1 ? path : path.slice(0, query)
+}
+
+/** The same with its query. */
+export function rawUrlOf(c: HttpContext): string {
+  const url = c.env.incoming.url ?? '/'
+  return url.startsWith('/') ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, '')
 }
 
 /** Why a request ends whose client is gone: no error of anybody's. */

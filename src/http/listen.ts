@@ -25,7 +25,9 @@ export interface Door {
 }
 
 export interface OpenDoor {
+  readonly scheme: 'http' | 'https'
   readonly face: Face
+  readonly port: number
   /** With the port that was given when 0 was asked for. */
   readonly url: string
   /**
@@ -47,10 +49,7 @@ const mostWaiting = 4096
  * All or none. @param certificates for those with `https`
  * @throws when an address cannot be had, in one line that names it
  */
-export async function openDoors(
-  doors: readonly Door[],
-  certificates: Certificates | undefined,
-): Promise<OpenDoor[]> {
+export async function openDoors(doors: readonly Door[], certificates: Certificates): Promise<OpenDoor[]> {
   const open: OpenDoor[] = []
   try {
     for (const door of doors) open.push(await openDoor(door, certificates))
@@ -67,7 +66,7 @@ export async function closeDoors(doors: readonly OpenDoor[], signal: AbortSignal
   await Promise.all(doors.map((door) => door.close(signal)))
 }
 
-async function openDoor(options: Door, certificates: Certificates | undefined): Promise<OpenDoor> {
+async function openDoor(options: Door, certificates: Certificates): Promise<OpenDoor> {
   const { scheme, host, port, face } = options
   const traffic = createTraffic()
   const server = serverFor(options, traffic, certificates)
@@ -83,21 +82,17 @@ async function openDoor(options: Door, certificates: Certificates | undefined): 
   })
   const { port: given } = server.address() as AddressInfo
   return {
-    face,
+    ...{ scheme, face, port: given },
     url: nameOf({ scheme, host: host ?? 'localhost', port: given }),
     drain: traffic.drain,
     close: (signal) => close(server, signal),
   }
 }
 
-function serverFor(
-  { scheme, ...options }: Door,
-  traffic: Traffic,
-  certificates: Certificates | undefined,
-): HttpServer {
+function serverFor({ scheme, ...options }: Door, traffic: Traffic, certificates: Certificates): HttpServer {
   const settings = { headersTimeout: headersTimeoutMs, requestTimeout: 0, keepAliveTimeout: keepAliveMs }
   const listener = listenerFor(options, traffic)
-  if (scheme === 'http' || !certificates) return createHttpServer(settings, listener)
+  if (scheme === 'http') return createHttpServer(settings, listener)
   const server = createHttpsServer({ ...settings, ...certificates.options() }, listener)
   const forget = certificates.onReload((next) => server.setSecureContext(next))
   return server.once('close', forget)

@@ -3,6 +3,7 @@ import { pid } from 'node:process'
 import { type Commands, createCommands } from '../admin/commands.ts'
 import { openAdminSocket, socketName } from '../admin/socket.ts'
 import type { Config } from '../config/config.ts'
+import type { Certificates } from '../http/certificates.ts'
 import type { OpenDoor } from '../http/listen.ts'
 import type { Logger } from '../log.ts'
 import type { Heal } from '../resolve/heal.ts'
@@ -14,14 +15,16 @@ export interface NodeCommandsOptions {
   parts: Parts
   heal: Heal
   doors: readonly OpenDoor[]
+  certificates: Certificates
 }
 
-export function createNodeCommands({ version, parts, heal, doors }: NodeCommandsOptions): Commands {
+export function createNodeCommands(options: NodeCommandsOptions): Commands {
+  const { version, parts, heal, doors, certificates } = options
   const { stores, clients, fills, site } = parts
   const { metadata, blobs, holds } = stores
   const startedAt = new Date().toISOString()
   return createCommands({
-    ...{ metadata, stored: metadata.stored, blobs, holds, heal },
+    ...{ metadata, stored: metadata.stored, blobs, holds, heal, certificates },
     status() {
       const { budget } = site().cache
       return {

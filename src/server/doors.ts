@@ -1,9 +1,13 @@
+import { createGetCertPage } from '../admin/systeminfo.ts'
 import { createTokens } from '../auth/tokens.ts'
 import type { Config } from '../config/config.ts'
+import type { Listener } from '../config/listeners.ts'
 import type { Fills } from '../fill/fills.ts'
 import type { Via } from '../flow/via.ts'
 import { createHttpApp, type HttpApp } from '../http/app.ts'
-import type { Door } from '../http/listen.ts'
+import type { Certificates } from '../http/certificates.ts'
+import type { Door, OpenDoor } from '../http/listen.ts'
+import { createRedirect } from '../http/redirect.ts'
 import { RegistryError } from '../oci/error.ts'
 import { onlyMirrors } from '../projects/project.ts'
 import { createPages } from '../registry/pages.ts'
@@ -15,6 +19,8 @@ import type { Parts } from './handlers.ts'
 /** What answers at the doors. */
 export interface Apps {
   doors: HttpApp
+  /** Of doors whose visitors are to come over https. */
+  redirect: HttpApp
   metrics: HttpApp
 }
 
@@ -23,23 +29,35 @@ export interface AppsOptions {
   via: Via
   parts: Parts
   handlers: RegistryHandlers
+  certificates: Certificates
   isDraining(): boolean
+  /** Those that are open. */
+  doors(): readonly OpenDoor[]
 }
 
 export function createApps(options: AppsOptions): Apps {
-  const { config, via, handlers } = options
+  const { config, via, handlers, certificates, doors } = options
   const { log, metrics, site, stores } = options.parts
   const names = { site, mirror: config.mirror.name, service: config.site }
   const registry = createRegistryRoutes({ ...names, via, publicUrl: config.publicUrl, handlers })
   const tokens = createTokens(stores.tokenKey, config.site)
   const own = createOwnPages(options)
-  const pages = {
+  const plain = {
     ...own,
+    '/api/v2.0/systeminfo/getcert': createGetCertPage(certificates.authority),
+  }
+  const pages = {
+    ...plain,
     '/service/token': createTokenPage({ ...names, tokens }),
     '/.well-known/jwks.json': createKeySetPage(tokens),
   }
+  const redirect = createRedirect({
+    portOf: (face) => doors().find((door) => door.scheme === 'https' && door.face === face)?.port,
+    covers: certificates.cover,
+  })
   return {
     doors: createHttpApp({ log, metrics, registry, pages }),
+    redirect: createHttpApp({ log, metrics, registry: redirect, pages: plain, otherwise: redirect }),
     metrics: createHttpApp({ log, metrics, registry: noRegistry, pages: own }),
   }
 }
@@ -57,11 +75,18 @@ function createOwnPages({ config, parts, isDraining }: AppsOptions): ReturnType<
   })
 }
 
-export function doorsOf({ listen, mirrorListen, metricsListen = [] }: Config, apps: Apps): Door[] {
+export function doorsOf(
+  { listen, mirrorListen, metricsListen = [], tlsRedirect }: Config,
+  apps: Apps,
+): Door[] {
   const mirrors = mirrorListen === 'off' ? [] : (mirrorListen ?? [])
+  const appOf = ({ scheme }: Listener, list: readonly Listener[]) => {
+    const isRedirected = tlsRedirect && scheme === 'http' && list.some((other) => other.scheme === 'https')
+    return isRedirected ? apps.redirect : apps.doors
+  }
   return [
-    ...listen.map((listener): Door => ({ ...listener, face: 'registry', app: apps.doors })),
-    ...mirrors.map((listener): Door => ({ ...listener, face: 'mirror', app: apps.doors })),
+    ...listen.map((each): Door => ({ ...each, face: 'registry', app: appOf(each, listen) })),
+    ...mirrors.map((each): Door => ({ ...each, face: 'mirror', app: appOf(each, mirrors) })),
     ...metricsListen.map((listener): Door => ({ ...listener, face: 'metrics', app: apps.metrics })),
   ]
 }

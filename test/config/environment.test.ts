@@ -25,7 +25,10 @@ test('nothing has to be set', () => {
     mirror: { name: 'docker.io', set: false },
     data: '/srv/outport/data',
     policies: '/srv/outport/policies',
-    tls: [],
+    tls: [{ cert: '/srv/outport/data/tls/server.crt', key: '/srv/outport/data/tls/server.key' }],
+    tlsIsOwn: true,
+    tlsCa: { file: '/srv/outport/data/tls/ca.crt', isRequired: false },
+    tlsRedirect: false,
     durability: 'full',
     logLevel: 'info',
     site: 'edge-7',
@@ -42,6 +45,8 @@ test('everything can be set', () => {
     OUTPORT_POLICIES: '../policies',
     OUTPORT_TLS_CERT: '/etc/a.pem, b.pem',
     OUTPORT_TLS_KEY: '/etc/a.key,b.key',
+    OUTPORT_TLS_CA: 'corp.pem',
+    OUTPORT_TLS_REDIRECT: 'on',
     OUTPORT_PUBLIC_URL: 'https://Edge.corp/',
     OUTPORT_METRICS_LISTEN: '127.0.0.1:9100',
     OUTPORT_DURABILITY: 'fast',
@@ -69,6 +74,9 @@ test('everything can be set', () => {
       { cert: '/etc/a.pem', key: '/etc/a.key' },
       { cert: '/srv/outport/b.pem', key: '/srv/outport/b.key' },
     ],
+    tlsIsOwn: false,
+    tlsCa: { file: '/srv/outport/corp.pem', isRequired: true },
+    tlsRedirect: true,
     publicUrl: 'https://edge.corp',
     metricsListen: [{ scheme: 'http', host: '127.0.0.1', port: 9100 }],
     durability: 'fast',
@@ -163,16 +171,36 @@ describe('a door', () => {
     expect(problemsOf({ OUTPORT_LISTEN: '127.0.0.1:0', OUTPORT_MIRROR_LISTEN: '127.0.0.1:0' })).toEqual([])
   })
 
-  test('speaks https with a certificate only, and a certificate is for one', () => {
-    expect(problemsOf({ OUTPORT_MIRROR_LISTEN: 'https://:5443' })).toEqual([
-      'OUTPORT_MIRROR_LISTEN: https needs OUTPORT_TLS_CERT and OUTPORT_TLS_KEY',
-    ])
+  test('speaks https with the certificates that are named, or else with those in the data', () => {
+    expect(read({ OUTPORT_MIRROR_LISTEN: 'https://:5443', OUTPORT_DATA: '/d' })).toMatchObject({
+      tls: [{ cert: '/d/tls/server.crt', key: '/d/tls/server.key' }],
+      tlsCa: { file: '/d/tls/ca.crt', isRequired: false },
+    })
+    const named = { OUTPORT_LISTEN: 'https://:1', OUTPORT_TLS_CERT: 'a', OUTPORT_TLS_KEY: 'b' }
+    expect(read(named)).not.toHaveProperty('tlsCa')
     expect(problemsOf({ OUTPORT_TLS_CERT: 'a', OUTPORT_TLS_KEY: 'b' })).toEqual([
       'OUTPORT_TLS_CERT: no door speaks https, such as OUTPORT_LISTEN=https://:5000',
     ])
     expect(
       problemsOf({ OUTPORT_LISTEN: 'https://:1', OUTPORT_TLS_CERT: 'a,b', OUTPORT_TLS_KEY: 'c' }),
     ).toEqual(['OUTPORT_TLS_CERT and OUTPORT_TLS_KEY: expected as many certificates as keys, found 2 and 1'])
+  })
+
+  test('leads to another one of its list', () => {
+    const redirect = { OUTPORT_TLS_REDIRECT: 'on' }
+    expect(read({ ...redirect, OUTPORT_LISTEN: ':80,https://:443' }).tlsRedirect).toBe(true)
+    for (const doors of [
+      { OUTPORT_LISTEN: ':80' },
+      { OUTPORT_LISTEN: ':80', OUTPORT_MIRROR_LISTEN: 'https://:443' },
+      { OUTPORT_LISTEN: 'https://:443' },
+    ]) {
+      expect(problemsOf({ ...redirect, ...doors })).toEqual([
+        expect.stringContaining('OUTPORT_TLS_REDIRECT: needs doors of both kinds'),
+      ])
+    }
+    expect(problemsOf({ OUTPORT_TLS_REDIRECT: 'yes' })).toEqual([
+      'OUTPORT_TLS_REDIRECT: expected one of on, off, found "yes"',
+    ])
   })
 })
 

@@ -19,6 +19,7 @@ test('a default that is a value is what holds when it is not set', () => {
     'OUTPORT_MIRROR',
     'OUTPORT_DATA',
     'OUTPORT_POLICIES',
+    'OUTPORT_TLS_REDIRECT',
     'OUTPORT_DURABILITY',
     'OUTPORT_LOG_LEVEL',
   ])

@@ -24,6 +24,7 @@ const tools = {
   'distribution v3': { names: ['registry'], folders: [toolFolder] },
   curl: { names: ['curl'], folders: pathFolders() },
   strace: { names: ['strace'], folders: pathFolders() },
+  openssl: { names: ['openssl'], folders: pathFolders() },
   mkfifo: { names: ['mkfifo'], folders: pathFolders() },
   tar: { names: ['tar'], folders: pathFolders() },
   'docker-registry': { names: ['docker-registry'], folders: pathFolders() },
