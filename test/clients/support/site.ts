@@ -94,7 +94,7 @@ function imageOf(seed: string): ImageIndex {
 }
 
 /** Where each of the shown files belongs below /etc. */
-async function readSettings(): Promise<Record<string, string>> {
+export async function readSettings(): Promise<Record<string, string>> {
   const shown = new URL('../../../deploy/clients/', import.meta.url)
   const places = {
     'docker/daemon.json': 'daemon.json',
