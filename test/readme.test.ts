@@ -22,8 +22,8 @@ const commands = blocks
 /** A newcomer's: what the gate sets for the tests is no setting of the program. */
 const plain = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('OUTPORT_')))
 
-function npm(args: readonly string[]) {
-  return promisify(execFile)('npm', args, { cwd: root, env: plain, timeout: 120_000 })
+function npm(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  return promisify(execFile)('npm', args, { cwd: root, env: { ...plain, ...env }, timeout: 120_000 })
 }
 
 /** How each command of the page is held: run here, or by the gate in a fresh clone. */
@@ -35,6 +35,13 @@ const held: Record<string, () => Promise<void>> = {
   },
   'npm run outport -- policy check': async () => {
     expect((await npm(['run', 'outport', '--', 'policy', 'check'])).stdout).toContain('good: 6 projects')
+  },
+  'npm run outport -- tls init edge.example': async () => {
+    await using folder = await temporaryDirectory()
+    const made = await npm(['run', 'outport', '--', 'tls', 'init', 'edge.example'], {
+      OUTPORT_DATA: folder.path,
+    })
+    expect(made.stdout).toContain('/etc/docker/certs.d/edge.example:5443/ca.crt')
   },
   'npm ci && npm test': () => inGate(['npm ci', 'npm test']),
   'npm run check': () => inGate(['npm run check']),

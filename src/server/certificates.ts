@@ -19,7 +19,7 @@ export async function openCertificates(config: Config, log: Logger): Promise<Cer
         log.error({ err }, 'the old certificates go on')
         throw err
       }
-      log.info({ certificates: certificates.served() }, 'certificates loaded')
+      if (isSecure) log.info({ certificates: certificates.served() }, 'certificates loaded')
     },
   }
 }

@@ -37,7 +37,7 @@ export function clientSteps({ names, doors, sha256 }: ClientStepsOptions): Clien
         `echo '${sha256}  ${file}' | sha256sum -c`,
       ],
     },
-    { title: 'docker, by name and as a mirror', lines: [put(`/etc/docker/certs.d/${host}/ca.crt`)] },
+    { title: 'docker, by name', lines: [put(`/etc/docker/certs.d/${host}/ca.crt`)] },
     { title: 'podman, skopeo, buildah, CRI-O', lines: [put(`/etc/containers/certs.d/${host}/ca.crt`)] },
     {
       title: 'containerd (as a mirror: the same ca line in the hosts.toml of what it mirrors)',
@@ -48,7 +48,8 @@ export function clientSteps({ names, doors, sha256 }: ClientStepsOptions): Clien
       lines: [put(`${k3s}/${file}`)],
     },
     {
-      title: 'crane, curl and the rest of a Debian or Ubuntu',
+      title:
+        'crane, curl and the rest of a Debian or Ubuntu; docker with a mirror, which is then to be restarted',
       lines: [put('/usr/local/share/ca-certificates/outport.crt'), 'update-ca-certificates'],
     },
     {

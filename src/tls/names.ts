@@ -41,12 +41,13 @@ function ownName(hostname: string): string[] {
 }
 
 /** Host names and addresses, as its subjectAltName lists them. */
-export function namesIn({ subjectAltName = '' }: X509Certificate): string[] {
-  // Node quotes a name that could be taken for several, as JSON does.
-  const names = subjectAltName.matchAll(/(DNS|IP Address):("(?:[^"\\]|\\.)*"|[^,]*)/g)
-  return [...names].map(([, kind, name = '']) => {
-    const plain = name.startsWith('"') ? String(JSON.parse(name)) : name
-    return kind === 'IP Address' && isIPv6(plain) ? withoutZeros(plain) : plain
+export function namesIn({ subjectAltName = '' }: Pick<X509Certificate, 'subjectAltName'>): string[] {
+  // Node quotes a value that could be taken for several, as JSON does.
+  const all = subjectAltName.matchAll(/(?:^|, )([^:"]+):("(?:[^"\\]|\\.)*"|[^,]*)/g)
+  return [...all].flatMap(([, kind, value = '']) => {
+    if (kind !== 'DNS' && kind !== 'IP Address') return []
+    const name = value.startsWith('"') ? String(JSON.parse(value)) : value
+    return [isIPv6(name) ? withoutZeros(name) : name]
   })
 }
 

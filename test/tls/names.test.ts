@@ -1,6 +1,6 @@
 import type { NetworkInterfaceInfo } from 'node:os'
 import { describe, expect, test } from 'vitest'
-import { namesOfMachine, parseName } from '../../src/tls/names.ts'
+import { namesIn, namesOfMachine, parseName } from '../../src/tls/names.ts'
 
 describe('a name for a certificate', () => {
   test.each([
@@ -52,4 +52,11 @@ test('a machine is called by its host name and by addresses that others can reac
   expect(namesOfMachine('Edge-7', interfaces)).toEqual(['edge-7', ...everywhere])
   expect(namesOfMachine('a machine', interfaces)).toEqual(everywhere)
   expect(namesOfMachine('localhost', {})).toEqual(['localhost', '127.0.0.1', '::1'])
+})
+
+test('of what a certificate is for, names and addresses are told, and nothing that only looks like one', () => {
+  const subjectAltName =
+    'DNS:edge.example, URI:"https://a, DNS:other.example", URI:http://DNS:third.example, DNS:"odd, \\"DNS:x", IP Address:2001:DB8:0:0:0:0:0:1'
+  expect(namesIn({ subjectAltName })).toEqual(['edge.example', 'odd, "DNS:x', '2001:db8::1'])
+  expect(namesIn({ subjectAltName: undefined })).toEqual([])
 })
