@@ -41,7 +41,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const metrics = createMetrics()
   const shared = { config, log, metrics }
   const stores = await openStores(shared, site.cache, owned)
-  const certificates = await openCertificates(config, log)
+  const certificates = await openCertificates(config, log, owned)
 
   const via = createVia(`outport-${randomBytes(6).toString('hex')}`)
   const clients = owned.use(openClients({ proxy: config.proxy, version, via, log, metrics }))

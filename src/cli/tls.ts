@@ -47,7 +47,7 @@ export function addTls(program: Command): void {
 async function init(given: string[], { newCa = false }: { newCa?: boolean }): Promise<void> {
   const { data, listen } = configOf()
   const files = ownFilesOf(data)
-  const names = given.map(parseName)
+  const names = [...new Set(given.map(parseName))]
   await expectOwner(data)
   // The X.509 library is for this alone.
   const { makeOwnCertificates } = await import('../tls/own-certificates.ts')
@@ -62,7 +62,7 @@ async function init(given: string[], { newCa = false }: { newCa?: boolean }): Pr
     )
   await print('certificate', files.cert)
   await print(isNew ? 'new authority' : 'authority', files.ca)
-  await tellNode(join(data, socketName))
+  await tellNode(join(data, socketName), files.cert)
   process.stdout.write(await nextSteps(files, listen))
 }
 
@@ -89,12 +89,15 @@ async function expectOwner(data: string): Promise<void> {
     throw new Error(`${data} belongs to user ${folder.uid}, whom the node runs as: run this as that user`)
 }
 
-/** A node that runs serves the new one from now on. */
-async function tellNode(socket: string): Promise<void> {
+/** A node that runs serves the new one from now on, unless it is told of others. */
+async function tellNode(socket: string, cert: string): Promise<void> {
   if (!(await isListening(socket))) return
   try {
-    for await (const served of commandsAt(socket).reloadCertificates({}, interrupted()))
-      process.stdout.write(served.length > 0 ? 'the node serves it\n' : 'the node has no https door\n')
+    for await (const served of commandsAt(socket).reloadCertificates({}, interrupted())) {
+      const files = served.map(({ file }) => file)
+      const instead = files.length > 0 ? `serves ${files.join(', ')} instead` : 'has no https door'
+      process.stdout.write(`the node ${files.includes(cert) ? 'serves it' : instead}\n`)
+    }
   } catch (cause) {
     throw new Error(`the node goes on with the old ones: ${messageOf(cause)}`, { cause })
   }
@@ -103,8 +106,7 @@ async function tellNode(socket: string): Promise<void> {
 async function show({ json }: Output): Promise<void> {
   const { tls, tlsIsOwn, tlsCa } = configOf()
   const certificates = await Promise.all(tls.map(({ cert }) => read(cert, tlsIsOwn)))
-  const [ca] = (tlsCa && (await unlessAbsent(readCertificates(tlsCa.file)))) ?? []
-  const authority = tlsCa && ca && describe(tlsCa.file, ca)
+  const authority = tlsCa && (tlsCa.isRequired ? await read(tlsCa.file) : await find(tlsCa.file))
   if (json) {
     process.stdout.write(jsonLine({ certificates, ...(authority && { authority }) }))
     return
@@ -115,9 +117,14 @@ async function show({ json }: Output): Promise<void> {
 }
 
 async function read(file: string, isOwn = false): Promise<Described> {
-  const [certificate] = (await unlessAbsent(readCertificates(file))) ?? []
-  if (certificate) return describe(file, certificate)
+  const found = await find(file)
+  if (found) return found
   throw new Error(isOwn ? `there is no ${file}: run outport tls init` : `there is no ${file}`)
+}
+
+async function find(file: string): Promise<Described | undefined> {
+  const [certificate] = (await unlessAbsent(readCertificates(file))) ?? []
+  return certificate && describe(file, certificate)
 }
 
 function messageOf(error: unknown): string {

@@ -6,10 +6,11 @@ export type Tls = Pick<Config, 'tls' | 'tlsIsOwn' | 'tlsCa' | 'tlsRedirect'>
 
 /** @param data the folder that holds what stands in for certificates that nobody names */
 export function readTls(read: Read, path: (text: string) => string, data: string, problems: string[]): Tls {
-  const files = (text: string) => text.split(',').map((each) => parseFile(each.trim(), path))
+  const some = 'paths of files with commas between them'
+  const files = (text: string) => text.split(',').map((each) => path(parseFile(each.trim(), some)))
   const certs = read('OUTPORT_TLS_CERT', files)
   const keys = read('OUTPORT_TLS_KEY', files)
-  const ca = read('OUTPORT_TLS_CA', (text) => parseFile(text, path))
+  const ca = read('OUTPORT_TLS_CA', (text) => path(parseFile(text, 'the path of a file')))
   if (certs?.length !== keys?.length) {
     const counts = `${certs?.length ?? 0} and ${keys?.length ?? 0}`
     problems.push(
@@ -29,8 +30,7 @@ export function readTls(read: Read, path: (text: string) => string, data: string
   }
 }
 
-function parseFile(text: string, path: (text: string) => string): string {
-  if (text === '' || text.includes('-----BEGIN'))
-    throw new SyntaxError('paths of files with commas between them')
-  return path(text)
+function parseFile(text: string, expected: string): string {
+  if (text === '' || text.includes('-----BEGIN')) throw new SyntaxError(expected)
+  return text
 }

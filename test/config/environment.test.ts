@@ -184,6 +184,9 @@ describe('a door', () => {
     expect(
       problemsOf({ OUTPORT_LISTEN: 'https://:1', OUTPORT_TLS_CERT: 'a,b', OUTPORT_TLS_KEY: 'c' }),
     ).toEqual(['OUTPORT_TLS_CERT and OUTPORT_TLS_KEY: expected as many certificates as keys, found 2 and 1'])
+    expect(problemsOf({ OUTPORT_TLS_CA: '-----BEGIN CERTIFICATE-----' })).toEqual([
+      'OUTPORT_TLS_CA: expected the path of a file, found "-----BEGIN…"',
+    ])
   })
 
   test('leads to another one of its list', () => {

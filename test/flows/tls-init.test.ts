@@ -187,6 +187,8 @@ describe('an authority that the operator names', () => {
     await writeFile(files.OUTPORT_TLS_KEY, key)
     await using edge = await own.start({ ...bothDoors, ...files })
     expect((await fetchBlob(edge.url + getCert)).status).toBe(404)
+    const { stdout } = await own.run('tls', 'init')
+    expect(stdout).toContain(`\nthe node serves ${files.OUTPORT_TLS_CERT} instead\n`)
   })
 
   test.each([

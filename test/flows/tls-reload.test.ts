@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { Agent } from 'node:https'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
@@ -124,4 +124,32 @@ describe('new files that are wrong leave the old certificates where they are:', 
     await edge.logged(({ msg }) => msg === 'certificates loaded')
     await expectServed(secure, fresh, old)
   })
+})
+
+test('files that are replaced as a volume of Kubernetes does are served without anybody saying so', async () => {
+  await using own = await ownTls(mirrorPolicies(upstream))
+  const mount = (name: string) => join(own.path, name)
+  async function publish(version: string, authority: Authority): Promise<void> {
+    const { cert, key } = authority.issue({ names })
+    await mkdir(mount(version))
+    await writeFile(join(mount(version), 'tls.crt'), cert)
+    await writeFile(join(mount(version), 'tls.key'), key)
+    await symlink(version, mount('..new'))
+    await rename(mount('..new'), mount('..data'))
+  }
+  await publish('..1', old)
+  for (const name of ['tls.crt', 'tls.key']) await symlink(`..data/${name}`, mount(name))
+  await using edge = await own.start({
+    ...bothDoors,
+    OUTPORT_TLS_CERT: mount('tls.crt'),
+    OUTPORT_TLS_KEY: mount('tls.key'),
+  })
+  const secure = await doorOf(edge, 'https')
+  await expectServed(secure, old, fresh)
+
+  await publish('..2', fresh)
+
+  await edge.logged(({ msg }) => msg === 'certificates loaded')
+  await expectServed(secure, fresh, old)
+  expect(edge.logs.filter(({ level }) => level === 'error')).toEqual([])
 })
