@@ -61,14 +61,15 @@ async function readAuthority(
   if (!ca || key === undefined)
     throw new Error(`${ca ? files.caKey : files.ca} is not there: put it back, ${orNewCa}`)
   if (!isKeyOf(ca, key))
-    throw new Error(`${files.caKey} is not the key of ${files.ca}: put it back, ${orNewCa}`)
+    throw new Error(`${files.caKey} is not the P-256 key of ${files.ca}: put it back, ${orNewCa}`)
   if (ca.validToDate <= now) throw new Error(`${files.ca} has ended: make another authority with --new-ca`)
   return { cert: ca.toString(), key }
 }
 
-function isKeyOf(ca: X509Certificate, key: string): boolean {
+function isKeyOf(ca: X509Certificate, text: string): boolean {
   try {
-    return ca.ca && ca.checkPrivateKey(createPrivateKey(key))
+    const key = createPrivateKey(text)
+    return ca.ca && key.asymmetricKeyDetails?.namedCurve === 'prime256v1' && ca.checkPrivateKey(key)
   } catch {
     return false
   }

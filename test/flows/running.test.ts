@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import Sqlite from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createAuthority } from '../support/certificates.ts'
 import { mirrorPolicy, startEdge } from '../support/edge.ts'
 import { fetchBlob } from '../support/fetch-blob.ts'
 import { buildImage } from '../support/images.ts'
@@ -246,48 +245,3 @@ describe('a running node', () => {
     expect(edge.output() + metrics + answers.join()).not.toContain(canary)
   })
 })
-
-describe('a TLS door', () => {
-  test('serves the certificate for the name that is asked for, and a new one without a broken connection', async () => {
-    await using folder = await temporaryDirectory()
-    const authority = createAuthority()
-    const files: string[] = []
-    for (const name of ['localhost', 'harbor.corp']) {
-      const { cert, key } = authority.issue({ names: [name] })
-      await writeFile(join(folder.path, `${name}.pem`), cert)
-      await writeFile(join(folder.path, `${name}.key`), key)
-      files.push(join(folder.path, name))
-    }
-    await using edge = await startEdge({
-      policies: policies(),
-      env: {
-        OUTPORT_LISTEN: 'https://127.0.0.1:0',
-        OUTPORT_TLS_CERT: files.map((file) => `${file}.pem`).join(),
-        OUTPORT_TLS_KEY: files.map((file) => `${file}.key`).join(),
-      },
-    })
-    expect(await subjectAt(edge.port, 'harbor.corp', authority.ca)).toContain('harbor.corp')
-    expect(await subjectAt(edge.port, 'localhost', authority.ca)).toContain('localhost')
-
-    const renewed = createAuthority('another')
-    const { cert, key } = renewed.issue({ names: ['localhost'] })
-    await writeFile(`${files[0]}.pem`, cert)
-    await writeFile(`${files[0]}.key`, key)
-    process.kill(edge.pid, 'SIGHUP')
-    await expect
-      .poll(() => subjectAt(edge.port, 'localhost', renewed.ca).catch(String))
-      .toContain('localhost')
-    expect(await subjectAt(edge.port, 'harbor.corp', authority.ca)).toContain('harbor.corp')
-  })
-})
-
-async function subjectAt(port: number, servername: string, ca: string): Promise<string> {
-  const { connect } = await import('node:tls')
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: '127.0.0.1', port, servername, ca }, () => {
-      resolve(String(socket.getPeerCertificate().subjectaltname))
-      socket.destroy()
-    })
-    socket.once('error', reject)
-  })
-}

@@ -217,7 +217,7 @@ describe('tls init refuses in one line', () => {
     await copyFile(join(own.data, 'tls/server.key'), join(own.data, 'tls/ca.key'))
     const { code, stderr } = await own.run('tls', 'init')
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^outport: \S+ca\.key is not the key of \S+ca\.crt: .*--new-ca.*\n$/)
+    expect(stderr).toMatch(/^outport: \S+ca\.key is not the P-256 key of \S+ca\.crt: .*--new-ca.*\n$/)
   })
 
   test.skipIf(getuid?.() !== 0)('data of another user, who could not read what root makes', async () => {

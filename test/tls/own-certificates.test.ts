@@ -147,9 +147,9 @@ describe('nothing is overwritten', () => {
     [
       'a key of another authority',
       (own) => writeFile(own.files.caKey, foreign.key),
-      'ca.key is not the key of',
+      'ca.key is not the P-256 key of',
     ],
-    ['what is no key', (own) => writeFile(own.files.caKey, 'precious'), 'ca.key is not the key of'],
+    ['what is no key', (own) => writeFile(own.files.caKey, 'precious'), 'ca.key is not the P-256 key of'],
     [
       'a certificate that is no authority',
       async (own) => {
@@ -157,7 +157,7 @@ describe('nothing is overwritten', () => {
         await writeFile(own.files.ca, foreign.cert)
         await writeFile(own.files.caKey, foreign.key)
       },
-      'ca.key is not the key of',
+      'ca.key is not the P-256 key of',
     ],
     ['another authority', (own) => writeFile(own.files.ca, other.ca), 'server.crt was not made by'],
   ])('%s', async (_, disturb, problem) => {
