@@ -11,6 +11,7 @@ import { openCertificates } from './server/certificates.ts'
 import { openClients } from './server/clients.ts'
 import { createApps, doorsOf } from './server/doors.ts'
 import { createHandlers, type Parts } from './server/handlers.ts'
+import { openRenewal } from './server/renewal.ts'
 import { openFills, openScrub, openStores } from './server/stores.ts'
 
 export interface ServerOptions {
@@ -42,6 +43,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const shared = { config, log, metrics }
   const stores = await openStores(shared, site.cache, owned)
   const certificates = await openCertificates(config, log, owned)
+  owned.use(openRenewal({ config, certificates, log }))
 
   const via = createVia(`outport-${randomBytes(6).toString('hex')}`)
   const clients = owned.use(openClients({ proxy: config.proxy, version, via, log, metrics }))

@@ -3,6 +3,8 @@ import { chown, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { getuid } from 'node:process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { makeOwnCertificates } from '../../src/tls/own-certificates.ts'
+import { ownFilesOf } from '../../src/tls/own-files.ts'
 import { createAuthority } from '../support/certificates.ts'
 import { mirrorPolicies } from '../support/edge.ts'
 import { fetchBlob } from '../support/fetch-blob.ts'
@@ -47,6 +49,38 @@ describe('a node that makes its own certificates', () => {
     expect(body.equals(image.manifest.bytes)).toBe(true)
     await expect(fetchBlob(`${secure}/v2/`)).rejects.toThrow(/unable to|self[- ]signed/)
     expect((await pull(edge.url, 'library/app', '1')).digest).toBe(image.manifest.digest)
+  })
+
+  test('has another certificate before the one it has ends, for the same names, of the same authority', async () => {
+    await using own = await ownTls(policies)
+    const files = ownFilesOf(own.data)
+    const host = { host: 'edge', names: ['edge.example', '127.0.0.1'], namesOfMachine: [] }
+    const aYearAgo = new Date(Date.now() - 370 * 86_400_000)
+    await makeOwnCertificates({ files, ...host, newCa: false, now: aYearAgo })
+    const before = new X509Certificate(await readFile(files.cert))
+
+    await using edge = await own.start()
+    await edge.logged(({ msg }) => msg === 'the certificate was renewed')
+
+    const now = new X509Certificate(await readFile(files.cert))
+    const days = (now.validToDate.getTime() - Date.now()) / 86_400_000
+    expect(days).toBeGreaterThan(390)
+    expect(now.subjectAltName).toBe(before.subjectAltName)
+    expect(await fingerprintAt(await doorOf(edge, 'https'), await own.ca())).toBe(now.fingerprint256)
+  })
+
+  test('says so where its authority ends as well', async () => {
+    await using own = await ownTls(policies)
+    const files = ownFilesOf(own.data)
+    const host = { host: 'edge', names: ['127.0.0.1'], namesOfMachine: [] }
+    const longAgo = new Date(Date.now() - 3640 * 86_400_000)
+    await makeOwnCertificates({ files, ...host, newCa: false, now: longAgo })
+    await makeOwnCertificates({ files, ...host, newCa: false, now: new Date() })
+    await using edge = await own.start()
+    const line = await edge.logged(({ msg }) => msg === 'the certificate ends soon, and could not be renewed')
+    expect(line.err).toMatchObject({
+      message: `${files.ca} ends as well: make another authority with outport tls init --new-ca`,
+    })
   })
 
   test('offers its authority as Harbor does, to everybody and at every door, with the sum that was printed', async () => {
