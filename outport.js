@@ -3,7 +3,7 @@
 const major = Number(process.versions.node.split('.')[0])
 if (major < 24) {
   console.error(
-    `outport: needs Node 24 or newer, this is ${process.versions.node} (npm start brings its own)`,
+    `outport: needs Node 24 or newer, this is ${process.versions.node} (npm start and bin/outport bring their own)`,
   )
   process.exit(1)
 }
@@ -17,8 +17,10 @@ setFlagsFromString('--semi-space-growth-factor=1')
 // One that small is through before other threads have woken up to help.
 setFlagsFromString('--no-parallel-scavenge')
 const { enableCompileCache } = await import('node:module')
+const { existsSync } = await import('node:fs')
 const { fileURLToPath } = await import('node:url')
 // Beside the program and not in a temporary folder, where others could put code. Worker threads find it by the variable.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('./node_modules/.cache/outport', import.meta.url))
 enableCompileCache(process.env.NODE_COMPILE_CACHE)
-await import('./src/cli.ts')
+// The packed program has no sources, and a clone in which it was packed has both.
+await import(existsSync(new URL('./src', import.meta.url)) ? './src/cli.ts' : './dist/cli.js')

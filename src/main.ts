@@ -34,6 +34,7 @@ export async function serve(config: Config, version: string): Promise<void> {
   try {
     surviveMistakes(log)
     followChanges({ config, server, load, from: first, log, signal: stop })
+    log.info({ folder: config.policies }, 'policies read')
     for (const { face, url } of server.doors) log.info({ face, url }, 'listening')
     process.stderr.write(welcome(config, server.doors, first.site))
     await aborted(stop)

@@ -1,15 +1,17 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { commandsAt, isListening } from '../admin/client.ts'
 import type { Commands } from '../admin/commands.ts'
 import { socketName } from '../admin/socket.ts'
 import type { Config } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
 
-export const { version }: { version: string } = JSON.parse(
-  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-)
+/** Of this program, wherever the file that runs is in it. */
+const manifest = findPackageJSON(import.meta.url) ?? ''
+
+export const { version }: { version: string } = JSON.parse(readFileSync(manifest, 'utf8'))
 
 /** Of commands that also speak to scripts. */
 export interface Output {
@@ -23,7 +25,14 @@ export function main() {
 
 /** @throws EnvironmentError */
 export function configOf(): Config {
-  return readEnvironment(process.env, { hostname: hostname(), directory: process.cwd() })
+  const directory = process.cwd()
+  return readEnvironment(process.env, { hostname: hostname(), directory, policies: policiesFrom(directory) })
+}
+
+/** Those of the folder it runs in; where that has none, those that come with the program. */
+function policiesFrom(directory: string): string {
+  const own = resolve(directory, 'policies')
+  return existsSync(own) ? own : join(dirname(manifest), 'policies')
 }
 
 /** Those of the node that runs on this data. Each throws in one line where none does. */

@@ -13,6 +13,8 @@ export interface Machine {
   hostname: string
   /** Where relative paths begin. */
   directory: string
+  /** The folder of policies; default `policies` in {@link directory}. */
+  policies?: string
 }
 
 /** An empty variable counts as not set. @throws EnvironmentError with every problem there is */
@@ -35,7 +37,7 @@ export function readEnvironment(env: Environment, machine: Machine): Config {
       set: Boolean(env.OUTPORT_MIRROR),
     }),
     data,
-    policies: read('OUTPORT_POLICIES', path) ?? path('policies'),
+    policies: read('OUTPORT_POLICIES', path) ?? machine.policies ?? path('policies'),
     ...given('publicUrl', read('OUTPORT_PUBLIC_URL', parseOrigin)),
     durability: read('OUTPORT_DURABILITY', oneOf(durabilities)) ?? 'full',
     logLevel: read('OUTPORT_LOG_LEVEL', oneOf(logLevels)) ?? 'info',

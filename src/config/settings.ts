@@ -21,7 +21,12 @@ export const settings = [
   },
   { name: 'OUTPORT_MIRROR', default: 'docker.io', meaning: 'the project that is the default mirror' },
   { name: 'OUTPORT_DATA', default: './data', meaning: 'the folder this node keeps its data in' },
-  { name: 'OUTPORT_POLICIES', default: './policies', meaning: 'the folder that says what this site does' },
+  {
+    name: 'OUTPORT_POLICIES',
+    default: './policies',
+    meaning:
+      'the folder that says what this site does; where it is not set and not there, the set that comes along',
+  },
   {
     name: 'OUTPORT_TLS_CERT',
     default: 'what `tls init` has made',

@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { pid } from 'node:process'
 import Sqlite from 'better-sqlite3'
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** This process owns a data directory. Keep it: an owner that is garbage owns nothing. */
 export interface DataLock extends AsyncDisposable {

@@ -8,6 +8,7 @@ import {
   type LogLine,
   type NodeProcess,
   plainEnvironment,
+  type StartOptions,
   startNode,
 } from './node-process.ts'
 import { temporaryDirectory } from './temporary.ts'
@@ -15,13 +16,17 @@ import { temporaryDirectory } from './temporary.ts'
 export { mirrorPolicies, mirrorPolicy } from './mirror-policy.ts'
 
 export interface EdgeOptions {
-  /** Texts by file name, or a folder that is there. */
-  policies: Readonly<Record<string, string>> | string
+  /** Texts by file name, or a folder that is there; `null`: it is told of none. */
+  policies: Readonly<Record<string, string>> | string | null
   /** On top of what {@link startEdge} sets itself: one registry door on a free port, the data and the policies. */
   env?: Readonly<Record<string, string>>
   /** The data directory; default one that goes with the edge. */
   data?: string
   nodeArgs?: readonly string[]
+  /** The command `outport` of an installation, instead of this clone. */
+  command?: string
+  /** Where it is started, default here. */
+  directory?: string
   /** A program that the edge is started by, and that becomes the edge: `unshare`, `strace -D`, a shell with `exec`. */
   through?: readonly string[]
 }
@@ -70,14 +75,19 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const scratch = owned.use(await temporaryDirectory())
   const data = options.data ?? join(scratch.path, 'data')
   const policies = typeof options.policies === 'string' ? options.policies : join(scratch.path, 'policies')
-  if (typeof options.policies !== 'string') await writeFiles(policies, options.policies)
+  if (typeof options.policies === 'object' && options.policies) await writeFiles(policies, options.policies)
   const journal = createJournal()
   const given = { OUTPORT_LISTEN: '127.0.0.1:0', ...options.env }
-  const env = { ...plainEnvironment(), OUTPORT_DATA: data, OUTPORT_POLICIES: policies, ...given }
-  const args = [...(options.nodeArgs ?? []), entry, 'serve']
-
-  const { through = [] } = options
-  let running = await launch(args, env, journal, through)
+  const told = { ...(options.policies !== null && { OUTPORT_POLICIES: policies }), ...given }
+  const env = { ...plainEnvironment(), OUTPORT_DATA: data, ...told }
+  const { command, nodeArgs = [], through = [], directory } = options
+  const args = command === undefined ? [...nodeArgs, entry, 'serve'] : ['serve']
+  const start = {
+    through,
+    ...(command !== undefined && { program: command }),
+    ...(directory && { directory }),
+  }
+  let running = await launch(args, env, journal, start)
   owned.defer(async () => {
     await running.process.end('SIGKILL')
   })
@@ -122,7 +132,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     kill: () => running.process.end('SIGKILL'),
     async restart() {
       await running.process.end('SIGTERM')
-      running = await launch(args, { ...env, ...samePorts(given, running.faces) }, journal, through)
+      running = await launch(args, { ...env, ...samePorts(given, running.faces) }, journal, start)
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
@@ -137,12 +147,12 @@ async function launch(
   args: readonly string[],
   env: Record<string, string>,
   journal: Journal,
-  through: readonly string[],
+  start: StartOptions,
 ): Promise<Running> {
   const { OUTPORT_MIRROR_LISTEN: mirror = 'off' } = env
   const wanted: Face[] = mirror === 'off' ? ['registry'] : ['registry', 'mirror']
   const from = journal.lines.length
-  const process = await startNode(args, env, journal, through)
+  const process = await startNode(args, env, journal, start)
   const deadline = Promise.withResolvers<never>()
   const timer = setTimeout(() => deadline.reject(new Error('not listening')), startDeadlineMs)
   const failed = process.exited.then(({ code, signal }) => {

@@ -78,19 +78,26 @@ export interface NodeProcess {
   end(signal: NodeJS.Signals): Promise<Exit>
 }
 
+export interface StartOptions {
+  /** What is run with the arguments, default this Node. */
+  program?: string
+  /** A program, with its arguments, that prepares the ground and then becomes the one that follows it. */
+  through?: readonly string[]
+  directory?: string
+}
+
 /**
  * Starts a Node program with exactly this environment.
- * @param through a program, with its arguments, that prepares the ground and then becomes the one that follows it
  * @throws when it cannot be started at all
  */
 export async function startNode(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   journal: Journal,
-  through: readonly string[] = [],
+  { program = process.execPath, through = [], directory }: StartOptions = {},
 ): Promise<NodeProcess> {
-  const [program = process.execPath, ...rest] = [...through, process.execPath, ...args]
-  const child = spawn(program, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const [first = program, ...rest] = [...through, program, ...args]
+  const child = spawn(first, rest, { env, cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] })
   const exited = once(child, 'close').then(([code, signal]): Exit => ({ code, signal }))
   exited.catch(() => {})
   // A test that runs out of time takes its whole process with it, and what it started must not outlive that.
