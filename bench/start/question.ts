@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { installPacked } from '../../test/support/packed.ts'
 import { temporaryDirectory } from '../../test/support/temporary.ts'
 import { startUpstreamProcess } from '../demo/upstream-process.ts'
 import { versionsOf } from '../support/line-up.ts'
@@ -15,15 +16,15 @@ import { startServer } from '../support/start-server.ts'
 import { type Column, type Sample, spreadOf, valuesOf } from '../support/summary.ts'
 
 const idleMs = 3_000
-const coldName = 'outport, cold compile cache'
-const warmName = 'outport, warm compile cache'
+const forms = ['packed', 'checkout'] as const
+type Form = (typeof forms)[number]
+const states = ['cold', 'warm'] as const
+type State = (typeof states)[number]
 
-const required = [
-  { server: coldName, key: 'ready', atMost: 1500, unit: 'ms' },
-  { server: warmName, key: 'ready', atMost: 1000, unit: 'ms' },
-  { server: coldName, key: 'idle', atMost: 140, unit: 'MiB' },
-  { server: warmName, key: 'idle', atMost: 140, unit: 'MiB' },
-] as const
+const required = {
+  packed: { ready: { cold: 800, warm: 800 }, idle: { cold: 110, warm: 110 } },
+  checkout: { ready: { cold: 1500, warm: 1000 }, idle: { cold: 140, warm: 140 } },
+}
 
 const columns: readonly Column[] = [
   { key: 'ready', title: 'first 200 after ms', digits: 0, compared: true },
@@ -42,17 +43,24 @@ export const start: Question = {
 async function answer(settings: BenchSettings, signal: AbortSignal): Promise<Answer> {
   await using owned = new AsyncDisposableStack()
   const { path: caches } = owned.use(await temporaryDirectory())
+  const { command } = owned.use(await installPacked())
   const upstream = owned.use(await startUpstreamProcess([]))
-  const warm = await outport({ name: warmName, compileCache: join(caches, 'warm') })
-  const first = await startServer(warm, upstream.url, signal)
-  await first[Symbol.asyncDispose]()
+  const serverOf = (form: Form, state: State, compileCache: string) =>
+    outport({ name: nameOf(form, state), compileCache, ...(form === 'packed' && { command }) })
+  const own: Server[] = []
+  for (const form of forms) {
+    const warm = await serverOf(form, 'warm', join(caches, form))
+    const first = await startServer(warm, upstream.url, signal)
+    await first[Symbol.asyncDispose]()
+    own.push(await serverOf(form, 'cold', join(caches, 'never')), warm)
+  }
 
   const others = await peersOf(settings)
-  const cold = await outport({ name: coldName })
-  const servers = [cold, warm, ...others.servers]
+  const servers = [...own, ...others.servers]
   const samples = await inRounds(settings.runs, servers, async (server, round) => {
-    const empty = { name: cold.name, compileCache: join(caches, `cold-${round}`) }
-    return measure(server === cold ? await outport(empty) : server, upstream.url, signal)
+    const form = forms.find((each) => server.name === nameOf(each, 'cold'))
+    const empty = form && (await serverOf(form, 'cold', join(caches, `${form}-${round}`)))
+    return measure(empty ?? server, upstream.url, signal)
   })
   return {
     title: `from the start of the process to the first 200 on /v2/, with an empty data folder; memory ${idleMs / 1000} s later`,
@@ -62,6 +70,10 @@ async function answer(settings: BenchSettings, signal: AbortSignal): Promise<Ans
     versions: versionsOf(servers),
     notes: [...others.notes, ...verdictsOf(samples)],
   }
+}
+
+function nameOf(form: Form, state: State): string {
+  return `outport, ${form}, ${state} compile cache`
 }
 
 /** Distribution stands beside it where it is here: what is asked can be said without. */
@@ -86,14 +98,18 @@ async function measure(server: Server, upstream: string, signal: AbortSignal): P
 }
 
 function verdictsOf(samples: readonly Sample[]): string[] {
-  const whats = { ready: 'first 200', idle: 'idle memory' }
-  return required.map(({ server, key, atMost, unit }) =>
-    judge({
-      what: `${server}: ${whats[key]}`,
-      value: spreadOf(valuesOf(samples, server, key))?.median,
-      atMost,
-      digits: 0,
-      unit,
-    }),
+  const told = { ready: { what: 'first 200', unit: 'ms' }, idle: { what: 'idle memory', unit: 'MiB' } }
+  return forms.flatMap((form) =>
+    states.flatMap((state) =>
+      (['ready', 'idle'] as const).map((key) =>
+        judge({
+          what: `${nameOf(form, state)}: ${told[key].what}`,
+          value: spreadOf(valuesOf(samples, nameOf(form, state), key))?.median,
+          atMost: required[form][key][state],
+          digits: 0,
+          unit: told[key].unit,
+        }),
+      ),
+    ),
   )
 }

@@ -5,6 +5,8 @@ import type { Server } from './server.ts'
 
 export interface OutportOptions {
   name?: string
+  /** The command of an installation, instead of this checkout. */
+  command?: string
   /** Folder of compiled code; default that of the checkout. */
   compileCache?: string
   /** Folder for a CPU profile, written when it ends. */
@@ -13,9 +15,9 @@ export interface OutportOptions {
 
 const root = join(import.meta.dirname, '../../..')
 
-/** This checkout, as `npm start` runs it, with the access log off as that of the others. */
+/** This checkout, as `npm start` runs it, or what was packed of it, with the access log off as that of the others. */
 export async function outport(options: OutportOptions = {}): Promise<Server> {
-  const { name = 'outport', compileCache, profile } = options
+  const { name = 'outport', command, compileCache, profile } = options
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
   const profiling = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]
   return {
@@ -29,8 +31,8 @@ export async function outport(options: OutportOptions = {}): Promise<Server> {
       ))
         await writeFile(join(policies, file), text)
       return {
-        program: process.execPath,
-        args: [...profiling, join(root, 'outport.js'), 'serve'],
+        program: command ?? process.execPath,
+        args: command === undefined ? [...profiling, join(root, 'outport.js'), 'serve'] : ['serve'],
         env: {
           OUTPORT_LISTEN: `127.0.0.1:${port}`,
           OUTPORT_DATA: join(folder, 'data'),
