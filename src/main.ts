@@ -5,6 +5,7 @@ import { type Config, surroundingsOf } from './config/config.ts'
 import { createSecrets } from './config/secrets.ts'
 import { armFailpoint } from './flow/failpoint.ts'
 import { createLogger, type Logger } from './log.ts'
+import { connectServiceManager, type ServiceManager } from './main/service-manager.ts'
 import { type Loaded, loadPolicies } from './policy/load.ts'
 import { formatProblem, formatWarning } from './policy/problem.ts'
 import { watchPolicies } from './policy/watch.ts'
@@ -30,15 +31,22 @@ export async function serve(config: Config, version: string): Promise<void> {
   for (const warning of first.warnings) log.warn(formatWarning(warning))
 
   const stop = stopSignal()
+  const manager = await connectServiceManager({
+    env: process.env,
+    pid: process.pid,
+    onError: (err) => log.warn({ err }, 'the service manager cannot be told'),
+  })
   const server = await createServer({ config, log, version, site: first.site })
   try {
     surviveMistakes(log)
-    followChanges({ config, server, load, from: first, log, signal: stop })
+    followChanges({ config, server, load, from: first, log, signal: stop, manager })
     log.info({ folder: config.policies }, 'policies read')
     for (const { face, url } of server.doors) log.info({ face, url }, 'listening')
     process.stderr.write(welcome(config, server.doors, first.site))
+    await manager.ready(statusOf(server))
     await aborted(stop)
     log.info('stopping')
+    await manager.stopping()
     await server.drain(AbortSignal.timeout(drainMs))
   } finally {
     await server[Symbol.asyncDispose]()
@@ -97,10 +105,15 @@ interface Following {
   from: Loaded
   log: Logger
   signal: AbortSignal
+  manager: ServiceManager
+}
+
+function statusOf({ doors }: Server): string {
+  return `listens on ${doors.map(({ url }) => url).join(', ')}`
 }
 
 /** Policies are followed as they change; SIGHUP reads them and the certificates in any case. */
-function followChanges({ config, server, load, from, log, signal }: Following): void {
+function followChanges({ config, server, load, from, log, signal, manager }: Following): void {
   const policies = watchPolicies({
     folder: config.policies,
     load,
@@ -121,10 +134,13 @@ function followChanges({ config, server, load, from, log, signal }: Following): 
       log.error('policies are wrong; the last good ones go on')
     },
   })
-  const hangUp = () => {
-    policies.reload().catch((err: unknown) => log.error({ err }, 'reload failed'))
-    // What is wrong with them is in the log.
-    server.reloadCertificates().catch(() => {})
+  const reloadPolicies = () => policies.reload().catch((err: unknown) => log.error({ err }, 'reload failed'))
+  // What is wrong with them is in the log.
+  const reloadCertificates = () => server.reloadCertificates().catch(() => {})
+  const hangUp = async () => {
+    await manager.reloading()
+    await Promise.all([reloadPolicies(), reloadCertificates()])
+    if (!signal.aborted) await manager.ready(statusOf(server))
   }
   process.on('SIGHUP', hangUp)
   signal.addEventListener('abort', () => process.off('SIGHUP', hangUp), { once: true })

@@ -102,6 +102,11 @@ describe('the tree', () => {
     expect(naming.map(({ path }) => path).filter((path) => !path.startsWith('policy/'))).toEqual([])
   })
 
+  test('starts no other program', () => {
+    const starting = files.filter((file) => /child_process|\bcluster'/.test(readFileSync(file, 'utf8')))
+    expect(starting).toEqual([])
+  })
+
   test('has no file that explains nothing by its name', () => {
     expect(files.filter((file) => /\/(index|utils?|helpers?|manager|service)\.ts$/.test(file))).toEqual([])
   })

@@ -26,6 +26,7 @@ const tools = {
   strace: { names: ['strace'], folders: pathFolders() },
   openssl: { names: ['openssl'], folders: pathFolders() },
   mkfifo: { names: ['mkfifo'], folders: pathFolders() },
+  python3: { names: ['python3'], folders: pathFolders() },
   tar: { names: ['tar'], folders: pathFolders() },
   'docker-registry': { names: ['docker-registry'], folders: pathFolders() },
 } satisfies Record<string, { names: [string, ...string[]]; folders: string[] }>
