@@ -27,6 +27,8 @@ const tools = {
   openssl: { names: ['openssl'], folders: pathFolders() },
   mkfifo: { names: ['mkfifo'], folders: pathFolders() },
   python3: { names: ['python3'], folders: pathFolders() },
+  'systemd-analyze': { names: ['systemd-analyze'], folders: pathFolders() },
+  nginx: { names: ['nginx'], folders: pathFolders() },
   tar: { names: ['tar'], folders: pathFolders() },
   'docker-registry': { names: ['docker-registry'], folders: pathFolders() },
 } satisfies Record<string, { names: [string, ...string[]]; folders: string[] }>
