@@ -79,7 +79,7 @@ export function forEachRow<Row extends object>(
 
 async function prepare(writer: SqliteConnection, reader: SqliteConnection, file: string): Promise<void> {
   try {
-    await migrate(new Kysely<unknown>({ dialect: createSqliteDialect(writer, { exclusive: true }) }), file)
+    await migrate(writer, file)
     await reader.query('select count(*) from sqlite_master', [])
   } catch (error) {
     if (

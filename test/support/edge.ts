@@ -25,6 +25,8 @@ export interface EdgeOptions {
   nodeArgs?: readonly string[]
   /** The command `outport` of an installation, instead of this clone. */
   command?: string
+  /** The `outport.js` of another version, instead of this clone's. */
+  entry?: string
   /** Where it is started, default here. */
   directory?: string
   /** A program that the edge is started by, and that becomes the edge: `unshare`, `strace -D`, a shell with `exec`. */
@@ -67,7 +69,7 @@ export interface Edge extends AsyncDisposable {
 type Face = 'registry' | 'mirror'
 type Faces = Partial<Record<Face, string>>
 
-const entry = join(import.meta.dirname, '../../outport.js')
+const ownEntry = join(import.meta.dirname, '../../outport.js')
 const startDeadlineMs = 30_000
 
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
@@ -80,7 +82,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const given = { OUTPORT_LISTEN: '127.0.0.1:0', ...options.env }
   const told = { ...(options.policies !== null && { OUTPORT_POLICIES: policies }), ...given }
   const env = { ...plainEnvironment(), OUTPORT_DATA: data, ...told }
-  const { command, nodeArgs = [], through = [], directory } = options
+  const { command, entry = ownEntry, nodeArgs = [], through = [], directory } = options
   const args = command === undefined ? [...nodeArgs, entry, 'serve'] : ['serve']
   const start = {
     through,
