@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { addBackup } from './cli/backup.ts'
 import { version } from './cli/context.ts'
 import { addFsck } from './cli/fsck.ts'
 import { addLs } from './cli/ls.ts'
@@ -16,7 +17,7 @@ const program = new Command('outport')
   .showHelpAfterError('(outport --help lists the commands)')
   .addHelpText('after', `\nSettings, by environment variable:\n${settingsTable()}`)
 
-for (const add of [addServe, addPolicy, addStatus, addLs, addFsck, addTls]) add(program)
+for (const add of [addServe, addPolicy, addStatus, addLs, addFsck, addBackup, addTls]) add(program)
 
 // Who reads no further, as `head`, wants no more.
 process.stdout.on('error', (error) => process.exit(errorCodeOf(error) === 'EPIPE' ? 0 : 1))

@@ -1,3 +1,4 @@
+import type { Backup } from '../jobs/backup.ts'
 import type { FsckEvent, FsckSums } from '../jobs/fsck.ts'
 import type { ImageLine, NodeStatus } from './commands.ts'
 
@@ -55,6 +56,11 @@ export function formatProgress({ checked, bytes, ofBytes }: FsckSums): string {
 }
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+
+export function formatBackup({ stored, bytes, gone }: Backup, target: string): string {
+  const lost = gone === 0 ? '' : `; ${gone} were given up meanwhile`
+  return `copied ${stored} (${formatBytes(bytes)}) to ${target}${lost}\n`
+}
 
 function formatBytes(bytes: number): string {
   const power = bytes < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))

@@ -1,5 +1,6 @@
 import { open, rename, rm } from 'node:fs/promises'
-import type { SqliteConnection } from './sqlite-connection.ts'
+import type { Digest } from '../oci/digest.ts'
+import { createSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
 
 /**
  * What the database holds at this moment, as a database of its own: whole or not there, also when the power fails. Who
@@ -28,4 +29,17 @@ export async function copyDatabase(connection: Pick<SqliteConnection, 'query'>, 
       },
     )
   }
+}
+
+/**
+ * The same for a database that is in use elsewhere, or by nobody.
+ * @returns the digests of what is stored, as the copy has them
+ */
+export async function copyOfDatabase(file: string, copy: string): Promise<Digest[]> {
+  await using open = new AsyncDisposableStack()
+  const reading = (path: string) =>
+    open.adopt(createSqliteConnection({ file: path, access: 'read', durability: 'full' }), (it) => it.close())
+  await copyDatabase(reading(file), copy)
+  const { rows } = await reading(copy).query('select digest from stored order by digest', [])
+  return (rows as { digest: Digest }[]).map(({ digest }) => digest)
 }
