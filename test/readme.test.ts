@@ -10,6 +10,7 @@ import { loadPolicies } from '../src/policy/load.ts'
 import { temporaryDirectory } from './support/temporary.ts'
 
 const root = join(import.meta.dirname, '..')
+const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 const readme = await readFile(join(root, 'README.md'), 'utf8')
 const blocks = [...readme.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language = '', text = '']) => ({
   language,
@@ -26,7 +27,7 @@ function npm(args: readonly string[], env: Readonly<Record<string, string>> = {}
   return promisify(execFile)('npm', args, { cwd: root, env: { ...plain, ...env }, timeout: 120_000 })
 }
 
-/** How each command of the page is held: run here, or by the gate in a fresh clone. */
+/** How each command of the page is held: run here, by another test, or by the gate in a fresh clone. */
 const held: Record<string, () => Promise<void>> = {
   'npm ci && npm start': startsAndStops,
   'npm run demo': async () => {
@@ -43,11 +44,28 @@ const held: Record<string, () => Promise<void>> = {
     })
     expect(made.stdout).toContain('/etc/docker/certs.d/edge.example:5443/ca.crt')
   },
+  'npm run package': () => inFile('test/support/packed.ts', "'package'"),
+  [`npm install --global outport-${version}.tgz`]: () => inFile('test/packed/packed.test.ts', "'--global'"),
+  [`npm install --ignore-scripts outport-${version}.tgz`]: () =>
+    inFile('test/support/packed.ts', "'install', '--ignore-scripts'"),
+  'cp deploy/systemd/outport.service /etc/systemd/system/': () =>
+    inFile('test/deploy/systemd.test.ts', 'deploy/systemd/outport.service'),
+  'systemctl enable --now outport': () => inFile('deploy/systemd/outport.service', 'WantedBy='),
+  'docker build --file node_modules/outport/deploy/docker/Dockerfile --tag outport .': () =>
+    inFile('test/deploy/docker.test.ts', 'node_modules/outport/deploy/docker/Dockerfile'),
+  'docker compose --file node_modules/outport/deploy/docker/compose.yaml up --detach': () =>
+    inFile('test/deploy/docker.test.ts', 'compose.yaml'),
+  'outport backup /srv/outport-backup': () => inFile('test/upgrades/backup.test.ts', "'backup'"),
   'npm ci && npm test': () => inGate(['npm ci', 'npm test']),
   'npm run check': () => inGate(['npm run check']),
   'npm run bench -- --help': async () => {
     expect((await npm(['run', 'bench', '--', '--help'])).stdout).toContain('hot-blob')
   },
+}
+
+/** What needs an installation, a daemon or a system of its own is run by that file. */
+async function inFile(path: string, part: string): Promise<void> {
+  expect(await readFile(join(root, path), 'utf8')).toContain(part)
 }
 
 async function inGate(parts: readonly string[]): Promise<void> {
