@@ -14,7 +14,7 @@ export interface Backup {
 }
 
 /** What a node makes anew, or what means something to the node that runs only. */
-const notKept = /^(?:fills|uploads|quarantine|blobs|node\.lock.*|admin\.sock|outport\.db.*)$/
+const notKept = /^(?:fills|uploads|quarantine|blobs|node\.lock.*|outport\.db.*|.*\.sock)$/
 
 /**
  * Copies what a data directory holds at this moment to `target`, as a data directory of its own. A node may be at work on

@@ -3,7 +3,7 @@ import { endianness } from 'node:os'
 /** Sends one datagram; false when nobody is there to take it, or has no room at this moment. */
 export type SendDatagram = (text: string) => boolean
 
-// bits/socket.h of Linux, the same on every machine that Node runs on.
+// bits/socket.h of Linux on all machines but MIPS; elsewhere the system gives no such socket.
 const afUnix = 1
 const sockDgram = 2
 const sockCloexec = 0o2000000

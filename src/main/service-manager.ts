@@ -2,8 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { createUnixDatagrams } from './datagrams.ts'
 
 /**
- * Whoever started the node and wants to know how it is: systemd, by sd_notify(3). Nobody, where nothing
- * was said of one. Where it watches for that, it is told at intervals that the node lives.
+ * Whoever started the node and wants to know how it is: systemd, by sd_notify(3), or nobody. Where it watches for that, it
+ * is told at intervals that the node lives.
  */
 export interface ServiceManager {
   ready(status: string): Promise<void>
