@@ -46,7 +46,9 @@ describeWith(
       await installed?.[Symbol.asyncDispose]()
     })
 
-    test('serves as its compose file runs it: on a read-only root, as nobody, with no rights', async () => {
+    test('serves as its compose file runs it: on a read-only root, as nobody, with no rights', {
+      timeout: 120_000,
+    }, async () => {
       await using upstream = await startUpstream()
       upstream.addImage('library/app', '1', image)
       const policies = join(machine.directory, 'policies')

@@ -34,7 +34,7 @@ describeWith(['systemd-analyze'], 'the unit', () => {
 })
 
 describeWith(['systemd-analyze', 'strace'], 'the system calls that the unit allows', () => {
-  test('are all that a node makes', async () => {
+  test('are all that a node makes', { timeout: 90_000 }, async () => {
     const allowed = await allowedCalls(await readFile(unit, 'utf8'))
     await using folder = await temporaryDirectory()
     await using upstream = await startUpstream()

@@ -13,7 +13,9 @@ const policy = { project: { freshness: [{ tag: '**', for: '1d' }] } }
 const imageOf = (number: number) => buildImage({ layers: [5000, 600_000], seed: `backup ${number}` })
 const count = 30
 
-test('a backup that is taken while images come is a node of its own elsewhere: all that was there before is there', async () => {
+test('a backup that is taken while images come is a node of its own elsewhere: all that was there before is there', {
+  timeout: 90_000,
+}, async () => {
   await using scratch = await temporaryDirectory()
   await using site = await startSite({ policy })
   for (let number = 0; number < count; number++)
