@@ -1,17 +1,46 @@
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino'
 
-/** JSON lines on standard output. Nothing that came as a credential is ever given to it. */
-export type Logger = PinoLogger
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export type LogLevel = (typeof logLevels)[number]
 
-export function createLogger(level: string, destination?: DestinationStream): Logger {
+/** What can have a level of its own: answers, registries that are asked, blobs on their way, what is stored, and so on. */
+export const logParts = [
+  'request',
+  'upstream',
+  'fill',
+  'store',
+  'jobs',
+  'policy',
+  'admin',
+  'trouble',
+] as const
+export type LogPart = (typeof logParts)[number]
+
+export interface LogLevels {
+  /** For what has none of its own. */
+  rest: LogLevel
+  parts: Readonly<Partial<Record<LogPart, LogLevel>>>
+}
+
+/** JSON lines on standard output. Nothing that came as a credential is ever given to it. */
+export interface Logger extends PinoLogger {
+  /** Whose lines say so, and which has a level of its own. */
+  part(name: LogPart): PinoLogger
+}
+
+export function createLogger({ rest, parts }: LogLevels, destination?: DestinationStream): Logger {
   const options = {
-    level,
+    level: rest,
     base: undefined,
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: errorOf },
   }
-  return destination ? pino(options, destination) : pino(options)
+  const log = destination ? pino(options, destination) : pino(options)
+  const children = new Map(
+    logParts.map((part) => [part, log.child({ part }, { level: parts[part] ?? rest })]),
+  )
+  return Object.assign(log, { part: (name: LogPart) => children.get(name) ?? log })
 }
 
 /** An error in one line with its causes; the stack only of what nobody expected. */

@@ -22,13 +22,13 @@ export class StartError extends Error {
 
 /** Runs a node until it is told to stop. @throws StartError, or an Error of one line */
 export async function serve(config: Config, version: string): Promise<void> {
-  const log = createLogger(config.logLevel)
+  const log = createLogger(config.logLevels)
   await trust(config)
   armFailpoint(config.failpoint)
   const load = policyLoader(config)
   const first = await load()
   if ('problems' in first) throw new StartError(first.problems.map(formatProblem).join('\n'))
-  for (const warning of first.warnings) log.warn(formatWarning(warning))
+  for (const warning of first.warnings) log.part('policy').warn(formatWarning(warning))
 
   const stop = stopSignal()
   const manager = await connectServiceManager({
@@ -63,7 +63,7 @@ export async function openOffline(settings: Config, version: string): Promise<Se
   if ('problems' in loaded) throw new StartError(loaded.problems.map(formatProblem).join('\n'))
   const { site } = loaded
   const quiet = { ...site, cache: { ...site.cache, scrub: false as const } }
-  return createServer({ config, log: createLogger('silent'), version, site: quiet })
+  return createServer({ config, log: createLogger({ rest: 'silent', parts: {} }), version, site: quiet })
 }
 
 /** Reads what stands in the folder now. */
@@ -113,7 +113,8 @@ function statusOf({ doors }: Server): string {
 }
 
 /** Policies are followed as they change; SIGHUP reads them and the certificates in any case. */
-function followChanges({ config, server, load, from, log, signal, manager }: Following): void {
+function followChanges({ config, server, load, from, log: all, signal, manager }: Following): void {
+  const log = all.part('policy')
   const policies = watchPolicies({
     folder: config.policies,
     load,
@@ -124,12 +125,14 @@ function followChanges({ config, server, load, from, log, signal, manager }: Fol
       try {
         server.follow(site)
       } catch (err) {
+        server.rejected(1)
         log.error({ err }, 'policies cannot be followed; the last good ones go on')
         return
       }
       log.info({ projects: site.projects.size, registries: site.registries.size }, 'policies loaded')
     },
     onProblems(problems) {
+      server.rejected(problems.length)
       for (const problem of problems) log.error(formatProblem(problem))
       log.error('policies are wrong; the last good ones go on')
     },

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Commands } from './admin/commands.ts'
 import type { Config } from './config/config.ts'
+import { createClock } from './flow/clock.ts'
 import { createVia } from './flow/via.ts'
 import { closeDoors, type OpenDoor, openDoors } from './http/listen.ts'
 import type { Logger } from './log.ts'
@@ -11,8 +12,10 @@ import { openCertificates } from './server/certificates.ts'
 import { openClients } from './server/clients.ts'
 import { createApps, doorsOf } from './server/doors.ts'
 import { createHandlers, type Parts } from './server/handlers.ts'
+import { showNode } from './server/observed.ts'
 import { openRenewal } from './server/renewal.ts'
 import { openFills, openScrub, openStores } from './server/stores.ts'
+import { openTroubles, type Takeover } from './server/troubles.ts'
 
 export interface ServerOptions {
   config: Config
@@ -28,6 +31,8 @@ export interface Server extends AsyncDisposable {
   readonly commands: Commands
   /** From now on the site is this one. */
   follow(site: Site): void
+  /** The folder of policies is wrong now, in so many places; what was followed before goes on. */
+  rejected(problems: number): void
   /** Reads the certificates again. @throws naming the file; what was served before goes on */
   reloadCertificates(): Promise<void>
   /** Takes no more requests and settles when those under way are through, or when `signal` ends them. */
@@ -39,6 +44,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const { config, log, version, site } = options
   await using owned = new AsyncDisposableStack()
   const state = { site, draining: false, doors: [] as readonly OpenDoor[] }
+  const isDraining = () => state.draining
+  let policies: Takeover = { at: Date.now() }
   const metrics = createMetrics()
   const shared = { config, log, metrics }
   const stores = await openStores(shared, site.cache, owned)
@@ -46,29 +53,33 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   owned.use(openRenewal({ config, certificates, log }))
 
   const via = createVia(`outport-${randomBytes(6).toString('hex')}`)
-  const clients = owned.use(openClients({ proxy: config.proxy, version, via, log, metrics }))
+  const clock = createClock()
+  const clients = owned.use(openClients({ proxy: config.proxy, version, via, log, metrics, clock }))
   const fills = openFills(shared, stores, site.cache.fills, owned)
   // Before the fills end, which may wait for room.
   owned.defer(() => stores.space.stop())
   const parts: Parts = { log, metrics, stores, clients, fills, site: () => state.site }
   followSite(parts, site)
 
-  const { registry, heal } = createHandlers(parts, owned)
+  const { registry, heal, buffers } = createHandlers(parts, owned)
   const scrub = owned.use(openScrub(shared, stores, heal, site.cache))
   const follow = (next: Site) => {
     followSite(parts, next)
     scrub.follow(next.cache.scrub)
     state.site = next
+    policies = { at: Date.now() }
   }
+  const shown = { parts, clock, certificates, policies: () => policies }
+  const troubles = owned.use(openTroubles(shown))
+  showNode({ ...shown, version, troubles, buffers, isDraining })
   const apps = createApps({
-    ...{ config, via, parts, certificates, handlers: registry },
-    isDraining: () => state.draining,
+    ...{ config, via, parts, certificates, handlers: registry, troubles, isDraining },
     doors: () => state.doors,
   })
   const doors = await openDoors(doorsOf(config, apps), certificates)
   state.doors = doors
   owned.defer(() => closeDoors(doors, AbortSignal.abort()))
-  const commands = createNodeCommands({ version, parts, heal, doors, certificates })
+  const commands = createNodeCommands({ version, parts, heal, doors, certificates, troubles })
   owned.use(await openAdmin(shared, commands))
 
   const held = owned.move()
@@ -76,6 +87,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     doors,
     commands,
     follow,
+    rejected(problems) {
+      const places = problems === 1 ? 'one place' : `${problems} places`
+      policies.failed = `the policies are wrong in ${places}; the last good ones go on`
+    },
     reloadCertificates: certificates.reload,
     async drain(signal) {
       state.draining = true
@@ -90,8 +105,8 @@ function followSite({ stores, clients, fills, metrics }: Parts, { cache, registr
   stores.space.follow(cache)
   clients.follow(registries.values())
   metrics.followRegistries(
-    clients
-      .all()
-      .map(({ settings, isDown, limits, bandwidth }) => ({ ...settings, isDown, limits, bandwidth })),
+    clients.all().map(({ settings: { name, insecure }, isDown, isUnreachable, limits, bandwidth }) => ({
+      ...{ name, insecure, isDown, isUnreachable, limits, bandwidth },
+    })),
   )
 }

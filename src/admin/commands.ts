@@ -1,3 +1,4 @@
+import type { Trouble } from '../flow/troubles.ts'
 import type { Certificates, ServedCertificate } from '../http/certificates.ts'
 import { type FsckEvent, type FsckOptions, fsck } from '../jobs/fsck.ts'
 import type { ImageRow, Metadata } from '../metadata/metadata.ts'
@@ -32,8 +33,8 @@ export interface NodeStatus {
   /** ISO 8601. */
   startedAt: string
   doors: string[]
-  /** What works less well than it should. */
-  degraded: string[]
+  /** What works less well than it should, the oldest first. */
+  degraded: Trouble[]
   cache: { bytes: number; budgetBytes?: number }
 }
 

@@ -24,7 +24,9 @@ export function formatStatus({ version, pid, startedAt, doors, degraded, cache }
     `outport ${version}, process ${pid}, since ${startedAt}`,
     `doors: ${doors.join(' ')}`,
     `stored: ${formatBytes(cache.bytes)}${budget}`,
-    ...(degraded.length === 0 ? ['all is well'] : degraded.map((each) => `degraded: ${each}`)),
+    ...(degraded.length === 0
+      ? ['all is well']
+      : degraded.map(({ message, since }) => `degraded: ${message} (since ${since})`)),
   ]
   return `${lines.join('\n')}\n`
 }

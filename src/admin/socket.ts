@@ -17,8 +17,15 @@ const busyMs = 5_000
  * @param file made anew: whoever owns the data directory owns it
  * @throws when it cannot be had, in one line
  */
-export async function openAdminSocket(file: string, commands: Commands): Promise<AsyncDisposable> {
-  const server = createServer((request, response) => void answer(commands, request, response))
+export async function openAdminSocket(
+  file: string,
+  commands: Commands,
+  /** Of those that there are. */
+  onAsked?: (command: string) => void,
+): Promise<AsyncDisposable> {
+  const server = createServer((request, response) => {
+    void answer(commands, request, response, onAsked)
+  })
   await rm(file, { force: true })
   try {
     const listening = once(server, 'listening')
@@ -39,7 +46,12 @@ export async function openAdminSocket(file: string, commands: Commands): Promise
   }
 }
 
-async function answer(commands: Commands, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  commands: Commands,
+  request: IncomingMessage,
+  response: ServerResponse,
+  onAsked?: (command: string) => void,
+): Promise<void> {
   const gone = new AbortController()
   response.once('close', () => gone.abort(new Error('the caller left')))
   async function say(line: AnswerLine): Promise<void> {
@@ -51,6 +63,7 @@ async function answer(commands: Commands, request: IncomingMessage, response: Se
     const name = commandNames.find((each) => request.url === `/${each}`)
     response.writeHead(name ? 200 : 404, { 'content-type': 'application/x-ndjson' }).flushHeaders()
     if (!name) return await say({ error: 'this node does not know that command' })
+    onAsked?.(name)
     const command: (request: never, signal: AbortSignal) => AsyncIterable<unknown> = commands[name]
     for await (const value of command((await json(request)) as never, gone.signal)) await say({ value })
     await say({ end: true })

@@ -1,11 +1,10 @@
 import { inspect } from 'node:util'
 import type { AuthorityFile } from '../http/certificates.ts'
+import type { LogLevels } from '../log.ts'
 import type { Surroundings } from '../policy/site-rules.ts'
 import type { ProxySettings } from '../upstream/registry-client.ts'
 import type { Listener } from './listeners.ts'
-
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
-export type LogLevel = (typeof logLevels)[number]
+import type { AccessLog } from './logging.ts'
 
 export const durabilities = ['full', 'fast'] as const
 export type Durability = (typeof durabilities)[number]
@@ -33,7 +32,10 @@ export interface Config {
   /** Absent: the registry door while the site only mirrors, else loopback. */
   metricsListen?: readonly Listener[]
   durability: Durability
-  logLevel: LogLevel
+  logLevels: LogLevels
+  accessLog: AccessLog
+  /** Milliseconds to the first byte of an answer, from which on it is called slow. */
+  slowMs: number
   /** Printable ASCII without blanks and quotes: it stands in tokens and challenges. */
   site: string
   failpoint?: string

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path'
 import { isNameComponent } from '../oci/reference.ts'
 import { quote } from '../policy/found.ts'
-import { type Config, durabilities, EnvironmentError, logLevels } from './config.ts'
+import { type Config, durabilities, EnvironmentError } from './config.ts'
 import { checkDoors, readDoors } from './doors.ts'
+import { parseAccessLog, parseLogLevels, parseSlowRequest } from './logging.ts'
 import { readProxies } from './proxies.ts'
 import { createReader, type Environment, given, oneOf } from './reader.ts'
 import { readTls } from './tls.ts'
@@ -40,7 +41,9 @@ export function readEnvironment(env: Environment, machine: Machine): Config {
     policies: read('OUTPORT_POLICIES', path) ?? machine.policies ?? path('policies'),
     ...given('publicUrl', read('OUTPORT_PUBLIC_URL', parseOrigin)),
     durability: read('OUTPORT_DURABILITY', oneOf(durabilities)) ?? 'full',
-    logLevel: read('OUTPORT_LOG_LEVEL', oneOf(logLevels)) ?? 'info',
+    logLevels: read('OUTPORT_LOG_LEVEL', parseLogLevels) ?? parseLogLevels('info'),
+    accessLog: read('OUTPORT_ACCESS_LOG', parseAccessLog) ?? parseAccessLog('all'),
+    slowMs: read('OUTPORT_SLOW_REQUEST', parseSlowRequest) ?? parseSlowRequest('10s'),
     site: read('OUTPORT_SITE', parseSite) ?? defaultSite(machine, problems, env),
     ...given('failpoint', env.OUTPORT_FAILPOINT || undefined),
     proxy: readProxies(env, problems),

@@ -62,7 +62,21 @@ export const settings = [
     default: 'full',
     meaning: 'full syncs what is stored to the disk; fast leaves that to the system',
   },
-  { name: 'OUTPORT_LOG_LEVEL', default: 'info', meaning: 'trace, debug, info, warn, error, fatal or silent' },
+  {
+    name: 'OUTPORT_LOG_LEVEL',
+    default: 'info',
+    meaning: 'trace, debug, info, warn, error, fatal or silent; of parts, too, as in info,upstream=debug',
+  },
+  {
+    name: 'OUTPORT_ACCESS_LOG',
+    default: 'all',
+    meaning: 'answers to log beside those that failed or were slow: all, errors (no others), or as 1/100',
+  },
+  {
+    name: 'OUTPORT_SLOW_REQUEST',
+    default: '10s',
+    meaning: 'how long the first byte of an answer may take until it is called slow; off: never',
+  },
   { name: 'OUTPORT_SITE', default: 'the host name', meaning: 'the name of this site' },
   { name: 'HTTP_PROXY', default: 'none', meaning: 'proxy for upstreams that are asked over http' },
   { name: 'HTTPS_PROXY', default: 'none', meaning: 'proxy for upstreams that are asked over https' },

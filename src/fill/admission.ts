@@ -4,6 +4,8 @@ export type { Entrant, FillLimits } from './places.ts'
 
 /** Who may fill now: so many in all, for each upstream and for each client, those with readers first. */
 export interface Admission {
+  /** How many wait. */
+  readonly waiting: number
   /**
    * Waits for a place. While one with readers waits and nothing is free, those without are told to leave theirs; what
    * they leave is the waiter's. @throws the signal's reason
@@ -78,6 +80,9 @@ export function createAdmission(initial: FillLimits): Admission {
   }
 
   return {
+    get waiting() {
+      return waiting.size
+    },
     enter(entrant, signal) {
       if (signal.aborted) return Promise.reject(signal.reason)
       const { promise, resolve, reject } = Promise.withResolvers<Permit>()

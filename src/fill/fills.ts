@@ -21,14 +21,23 @@ export interface Fills {
   start(request: FillRequest): RunningFill | undefined
   /** From now on so many may run. */
   limit(limits: FillLimits): void
+  /** How many wait until they may begin. */
+  waiting(): number
   /** Why the disk kept nothing the last time, for as long as that is so. */
-  trouble(): string | undefined
+  trouble(): FillTrouble | undefined
   /** Ends what is under way; it goes on from where it was at the next start. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
+export interface FillTrouble {
+  kind: 'full' | 'broken'
+  error: unknown
+}
+
 export interface FillsOptions extends FillSurroundings {
   limits: FillLimits
+  onStarted?(request: FillRequest): void
+  onKept?(request: FillRequest, ms: number): void
 }
 
 /** What waits for its turn costs memory: nobody may have more of it than this waiting, nor all together. */
@@ -48,7 +57,7 @@ export function createFills(options: FillsOptions): Fills {
     inFlight: createInFlight(inFlightBytes),
     signal: stop.signal,
   }
-  let trouble: Trouble | undefined
+  let trouble: FillTrouble | undefined
 
   function refuseTooMany(client: string): void {
     if (trouble?.kind === 'full' && shared.slots.free === 0) throw trouble.error
@@ -63,6 +72,8 @@ export function createFills(options: FillsOptions): Fills {
     const known = running.get(id)
     if (known) return known.repositories.has(request.repository) ? known : undefined
     refuseTooMany(request.client)
+    const startedAt = performance.now()
+    options.onStarted?.(request)
     const fill = { ...startFill(shared, request, id), client: request.client }
     running.set(id, fill)
     metrics.fills.set(running.size)
@@ -73,6 +84,7 @@ export function createFills(options: FillsOptions): Fills {
     const kept = () => {
       forget()
       trouble = undefined
+      options.onKept?.(request, performance.now() - startedAt)
     }
     fill.done.then(kept, (error: unknown) => {
       forget()
@@ -91,7 +103,8 @@ export function createFills(options: FillsOptions): Fills {
       shared.admission.limit(limits)
       shared.slots.limit(limits.all)
     },
-    trouble: () => trouble && `the disk keeps no blobs: ${String(trouble.error)}`,
+    waiting: () => shared.admission.waiting,
+    trouble: () => trouble,
     async [Symbol.asyncDispose]() {
       stop.abort(new Error('the node is stopping'))
       await Promise.allSettled([...running.values()].map((fill) => fill.done))
@@ -99,12 +112,7 @@ export function createFills(options: FillsOptions): Fills {
   }
 }
 
-interface Trouble {
-  kind: 'full' | 'broken'
-  error: unknown
-}
-
-function troubleOf(error: unknown): Trouble | undefined {
+function troubleOf(error: unknown): FillTrouble | undefined {
   if (isDiskFull(error)) return { kind: 'full', error }
   return isDiskBroken(error) ? { kind: 'broken', error } : undefined
 }

@@ -3,6 +3,7 @@ import type { BlobStore, Growing, OpenBlob } from '../blobs/blob-store.ts'
 import { orAbandon } from '../flow/abandon.ts'
 import { startDeadline } from '../flow/deadline.ts'
 import type { Holds } from '../flow/holds.ts'
+import { noteWait } from '../flow/request-scope.ts'
 import type { Slots } from '../flow/slots.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Metrics } from '../metrics.ts'
@@ -187,7 +188,13 @@ async function openGrowing(fill: Fill, growing: Growing, caller: AbortSignal): P
 async function headWithin(fill: Fill, caller: AbortSignal): Promise<number> {
   using place = startDeadline(placeMs, caller)
   using head = startDeadline(headMs, place.signal)
-  fill.admitted.then(place.lift)
+  const since = performance.now()
+  let placedAt: number | undefined
+  fill.admitted.then(() => {
+    place.lift()
+    placedAt = performance.now()
+    noteWait('place', since)
+  })
   try {
     return await orAbandon(fill.head, head.signal)
   } catch (error) {
@@ -195,5 +202,8 @@ async function headWithin(fill: Fill, caller: AbortSignal): Promise<number> {
     if (place.expired) throw new UpstreamError('limited', `no place among the fills within ${placeMs} ms`)
     if (head.expired) throw new UpstreamError('down', `no answer for a blob within ${headMs} ms`)
     throw error
+  } finally {
+    if (placedAt === undefined) noteWait('place', since)
+    else noteWait('fill', placedAt)
   }
 }

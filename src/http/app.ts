@@ -4,12 +4,14 @@ import type { Metrics } from '../metrics.ts'
 import { RegistryError } from '../oci/error.ts'
 import { ClientLeftError, type HttpContext, type HttpEnv, rawPathOf } from './context.ts'
 import { errorResponse, registryErrorOf } from './errors.ts'
-import { observe } from './observe.ts'
+import { type AccessLogger, type ObserveOptions, observe } from './observe.ts'
 
 export type HttpApp = Hono<HttpEnv>
 
 export interface HttpAppOptions {
-  log: Logger
+  log: AccessLogger & Pick<Logger, 'debug' | 'error'>
+  /** See {@link ObserveOptions}. */
+  access?: Pick<ObserveOptions, 'oneIn' | 'slowMs'>
   metrics: Metrics
   /** Everything below `/v2`, by the raw path: node-server has rewritten the one that Hono routes by. */
   registry: Handler<HttpEnv>
@@ -22,9 +24,10 @@ export interface HttpAppOptions {
 const stopping = { message: 'this node is stopping', headers: { 'retry-after': '1' } }
 
 /** What all doors of a site have in common: observation, errors, pages. */
-export function createHttpApp({ log, metrics, registry, pages, otherwise }: HttpAppOptions): HttpApp {
+export function createHttpApp(options: HttpAppOptions): HttpApp {
+  const { log, access, metrics, registry, pages, otherwise } = options
   const app = new Hono<HttpEnv>()
-  app.use(observe(log, metrics))
+  app.use(observe({ log, metrics, ...access }))
   app.all('*', (c, next) => {
     const path = rawPathOf(c)
     if (path === '/v2' || path.startsWith('/v2/')) {
@@ -47,7 +50,7 @@ export function createHttpApp({ log, metrics, registry, pages, otherwise }: Http
 }
 
 /** An upstream that has not got a thing is no event; that it cannot be asked is one. */
-function report(log: Logger, c: HttpContext, error: RegistryError): void {
+function report(log: HttpAppOptions['log'], c: HttpContext, error: RegistryError): void {
   if (error.cause === undefined) return
   const line = { id: c.get('requestId'), path: rawPathOf(c).slice(0, 300), err: error.cause }
   if (error.cause instanceof ClientLeftError) log.debug(line, 'the client left')

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Lent, OpenBlob } from '../blobs/blob-store.ts'
+import { noteHead } from '../flow/request-scope.ts'
 import { type ByteRange, contentRangeOf } from '../oci/range.ts'
 import type { BufferPool, BufferSize } from './buffers.ts'
 
@@ -60,6 +61,7 @@ export function createBlobSender({
       const stall = watchForStall(outgoing, stalledMs)
       try {
         outgoing.writeHead(status, { ...response.headers, ...headers })
+        noteHead()
         // Upstream may take its time with the first byte, and clients with a head deadline would leave.
         if (blob.kind === 'growing') outgoing.flushHeaders()
         for (const part of parts) {
@@ -88,6 +90,7 @@ export function sendBytes(
 ): Response {
   outgoing.setTimeout(defaultStalledMs, () => outgoing.destroy())
   outgoing.writeHead(status, headers).end(bytes)
+  noteHead()
   return RESPONSE_ALREADY_SENT
 }
 

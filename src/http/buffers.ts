@@ -1,5 +1,6 @@
 /** Buffers that bytes pass through on their way from a file to a socket, lent one at a time and capped in all. */
 export interface BufferPool {
+  state(): { lentBytes: number; maxBytes: number; waiting: number }
   /** Waits its turn while too much is lent out. @param holder who could keep it for long: a client's address */
   lend(size: BufferSize, holder: string): Promise<LentBuffer>
 }
@@ -96,6 +97,7 @@ export function createBufferPool(maxBytes: number): BufferPool {
   }
 
   return {
+    state: () => ({ lentBytes, maxBytes, waiting: waiters.size }),
     async lend(size, holder) {
       // Larger ones are a favour: when they do not fit, or others wait, a small one will do.
       const lent = (waiters.size === 0 ? take(size, holder) : undefined) ?? take('small', holder)

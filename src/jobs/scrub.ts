@@ -23,6 +23,8 @@ export interface ScrubOptions {
   /** Has it fetched again. */
   heal(digest: Digest, signal: AbortSignal): Promise<unknown>
   rules: ScrubRules | false
+  onLooked?(outcome: 'right' | 'wrong' | 'failed'): void
+  onRead?(bytes: number): void
   onError(error: unknown): void
   now?: () => number
 }
@@ -41,11 +43,15 @@ export function createScrub(options: ScrubOptions): Scrub {
   let bandwidth = bandwidthOf(rules)
   let changed = Promise.withResolvers<void>()
 
-  const pace = (count: number) => bandwidth?.take(count, () => false, signal) ?? Promise.resolve()
+  async function pace(count: number): Promise<void> {
+    await bandwidth?.take(count, () => false, signal)
+    options.onRead?.(count)
+  }
 
   async function look(digest: Digest, { everyMs }: ScrubRules): Promise<void> {
     try {
       const outcome = await blobs.check(digest, pace, signal)
+      options.onLooked?.(outcome === 'right' ? 'right' : 'wrong')
       if (outcome !== 'right') await heal(digest, signal)
     } catch (error) {
       signal.throwIfAborted()

@@ -11,12 +11,22 @@ import type { Usage } from './usage.ts'
 
 /** Keeps what was fetched within its budget, and leaves the rest of the disk to others. */
 export interface Space extends Room, AsyncDisposable {
+  state(): SpaceState
   /** From now on these rules hold. */
   follow(settings: SpaceRules): void
   /** Evicts what the rules want gone now, for its age too. */
   tidy(): Promise<void>
   /** Begins nothing more; what waits for room is told that there is none. */
   stop(): void
+}
+
+export interface SpaceState {
+  /** Kept, on their way, and left of fills that ended early. */
+  bytes: number
+  /** As many may be kept. */
+  limitBytes: number
+  /** Why there is less room than the rules want: nothing that is here may go, or all of it would not be enough. */
+  shortage: 'nothing may go' | 'others' | undefined
 }
 
 export interface SpaceRules {
@@ -71,6 +81,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   const { stored, blobs, leftovers, usage, holds, now = Date.now } = options
   let { settings } = options
   await stored.reconcile()
+  const firstDisk = await options.disk()
   let storedBytes = await stored.bytes()
   /** Kept since the count began that `storedBytes` will come from. */
   let keptMeanwhile = 0
@@ -79,6 +90,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   let landedBytes = 0
   /** By `performance.now()`. */
   let barrenUntil = Number.NEGATIVE_INFINITY
+  let shortage: SpaceState['shortage']
   let isClosed = false
   /** Nothing up to there may go, as was found a while ago: what is pinned is mostly old. */
   let stays: StoredRow | undefined
@@ -87,10 +99,11 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   const takers = createTurns()
   const timer = setInterval(() => void tidy().catch(options.onError), tidyMs).unref()
 
+  const limitBytes = (diskBytes = firstDisk.totalBytes) => settings.budget ?? 0.8 * diskBytes
+  const usedBytes = () => storedBytes + takenBytes + leftovers.bytes
   /** How many bytes are too many when no more than `share` of the budget may be used. */
   function excess({ totalBytes, freeBytes }: DiskSpace, share: number): number {
-    const used = storedBytes + takenBytes + leftovers.bytes
-    const overBudget = used - share * (settings.budget ?? 0.8 * totalBytes)
+    const overBudget = usedBytes() - share * limitBytes(totalBytes)
     const intoReserve = settings.reserve * totalBytes - (freeBytes - (takenBytes - landedBytes))
     return Math.max(overBudget, intoReserve)
   }
@@ -103,10 +116,13 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   /** How many bytes are to go, if any: where all of it would not be enough, what is here serves better than nothing. */
   async function tooMany(): Promise<number> {
     const disk = await options.disk()
-    if (excess(disk, settings.high) <= 0 || performance.now() < barrenUntil) return 0
-    await count()
-    const isOver = excess(disk, settings.high) > 0 && excess(disk, 1) <= storedBytes + leftovers.bytes
-    return isOver ? excess(disk, settings.low) : 0
+    if (excess(disk, settings.high) > 0 && performance.now() < barrenUntil) return 0
+    if (excess(disk, settings.high) > 0) await count()
+    shortage = undefined
+    if (excess(disk, settings.high) <= 0) return 0
+    if (excess(disk, 1) <= storedBytes + leftovers.bytes) return excess(disk, settings.low)
+    shortage = 'others'
+    return 0
   }
 
   const makeRoom = () => rounds.take(evict)
@@ -140,7 +156,9 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
       after = page.last
       if (!found) stays = after
     }
-    if (bytes > 0) barrenUntil = performance.now() + barrenMs
+    if (bytes <= 0) return
+    barrenUntil = performance.now() + barrenMs
+    shortage = 'nothing may go'
   }
 
   async function evictPage(after: StoredRow | undefined, bytes: number, unusedSince: number) {
@@ -202,6 +220,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   }
 
   return {
+    state: () => ({ bytes: usedBytes(), limitBytes: limitBytes(), shortage }),
     tidy,
     follow(next) {
       settings = next

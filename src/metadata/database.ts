@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises'
 import { type Compilable, type CompiledQuery, Kysely } from 'kysely'
+import { createHealth } from './health.ts'
 import { migrate } from './migrate.ts'
 import type { Schema } from './schema.ts'
 import type { Durability, Statement, Write } from './sqlite-calls.ts'
@@ -19,6 +20,8 @@ export interface Database {
   write(queries: readonly CompiledQuery[]): Promise<void>
   /** Transactions that writes have cost so far. */
   commits(): number
+  /** What failed lately, and why, if anything did. */
+  trouble(): string | undefined
   /** Waits for what was written and asked before. */
   close(): Promise<void>
 }
@@ -41,11 +44,16 @@ export async function openDatabase({ file, durability }: DatabaseOptions): Promi
   await prepare(writer, reader, file)
 
   const held = owned.move()
-  const query = new Kysely<Schema>({ dialect: createSqliteDialect(reader, { exclusive: false }) })
+  const health = createHealth()
+  const watched = {
+    query: (...call: Parameters<typeof reader.query>) => health.follow('read', reader.query(...call)),
+  }
+  const query = new Kysely<Schema>({ dialect: createSqliteDialect(watched, { exclusive: false }) })
   let commits = 0
   const groups = createWriteGroups(async (writes: Write[]) => {
-    const answer = await writer.group(writes)
+    const answer = await health.follow('written', writer.group(writes))
     commits += answer.commits
+    for (const fault of answer.outcomes) if (fault) health.failed('written', fault)
     return answer.outcomes.map((fault) => fault && new DatabaseError(file, fault))
   })
   let closed: Promise<void> | undefined
@@ -56,6 +64,7 @@ export async function openDatabase({ file, durability }: DatabaseOptions): Promi
       if (queries.length > 0) await groups.add(writeOf(queries))
     },
     commits: () => commits,
+    trouble: health.trouble,
     close() {
       closed ??= groups.settled().then(() => held.disposeAsync())
       return closed

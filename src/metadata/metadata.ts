@@ -13,6 +13,8 @@ export interface Metadata {
   recordManifest(record: ManifestRecord): Promise<void>
   /** All of it or nothing, durable when it resolves: its links and its place among the stored. */
   recordBlob(record: BlobRecord): Promise<void>
+  /** Why it could not be read or written lately, if so. */
+  trouble(): string | undefined
   close(): Promise<void>
 }
 

@@ -51,6 +51,7 @@ export async function openMetadata({
       links.remember(held, written)
       return written
     },
+    trouble: database.trouble,
     close: () => database.close(),
   }
 }

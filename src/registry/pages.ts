@@ -1,4 +1,5 @@
 import type { Handler } from 'hono'
+import type { Trouble } from '../flow/troubles.ts'
 import type { HttpContext, HttpEnv } from '../http/context.ts'
 import type { Metrics } from '../metrics.ts'
 import { RegistryError } from '../oci/error.ts'
@@ -7,8 +8,8 @@ export interface PagesOptions {
   metrics: Metrics
   /** Why this node should get no more requests; `undefined` while it should. */
   notReady(): string | undefined
-  /** What works less well than it should, in words. */
-  degraded(): string[]
+  /** What works less well than it should. */
+  degraded(): Trouble[]
   /** Who may read the metrics at a registry door. */
   metricsReaders(): 'everybody' | 'this machine' | 'nobody'
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { noteWait } from '../flow/request-scope.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
 
 /** Within every client's patience for a response head (containerd: 30 s), and within what we promise. */
@@ -26,7 +27,9 @@ export function createPaced(): Paced {
         if (waitMs >= left) throw error
         left -= waitMs
         // A timer may be early by a fraction of a millisecond.
+        const since = performance.now()
         await sleep(waitMs + 1, undefined, { signal })
+        noteWait('limit', since)
       }
     }
   }

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { createLanes } from '../flow/lanes.ts'
+import { outsideRequest } from '../flow/request-scope.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
@@ -120,7 +121,8 @@ export function createPrefetcher(options: PrefetcherOptions): Prefetcher {
       const { upstream, prefetch } = repository
       if (!upstream || !prefetch || lifetime.aborted) return
       try {
-        follow({ ...repository, upstream, prefetch }, answer, client)
+        // Its lanes go on with what others ask for.
+        outsideRequest(() => follow({ ...repository, upstream, prefetch }, answer, client))
       } catch (error) {
         onError(error, answer.digest)
       }

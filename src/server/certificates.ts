@@ -4,6 +4,11 @@ import { type Certificates, loadCertificates } from '../http/certificates.ts'
 import { followFiles } from '../http/followed-files.ts'
 import type { Logger } from '../log.ts'
 import { ownFilesOf } from '../tls/own-files.ts'
+import type { Takeover } from './troubles.ts'
+
+export interface FollowedCertificates extends Certificates {
+  reloaded(): Takeover
+}
 
 /**
  * Those that the doors need, read again when their files have changed; the log tells what became of that.
@@ -13,7 +18,7 @@ export async function openCertificates(
   config: Config,
   log: Logger,
   owned: AsyncDisposableStack,
-): Promise<Certificates> {
+): Promise<FollowedCertificates> {
   const isSecure = [config.listen, config.mirrorListen, config.metricsListen].some(
     (listeners) => Array.isArray(listeners) && listeners.some(({ scheme }) => scheme === 'https'),
   )
@@ -22,18 +27,21 @@ export async function openCertificates(
   owned.defer(() => followed.close())
   await followed.note()
   const certificates = await load(needed)
+  let taken: Takeover = { at: Date.now() }
 
   async function reload(): Promise<void> {
     try {
       await followed.note()
       await certificates.reload()
+      taken = { at: Date.now() }
     } catch (err) {
+      taken.failed = 'the certificates cannot be read again; the old ones go on'
       log.error({ err }, 'the old certificates go on')
       throw err
     }
     if (isSecure) log.info({ certificates: certificates.served() }, 'certificates loaded')
   }
-  return { ...certificates, reload }
+  return { ...certificates, reload, reloaded: () => taken }
 }
 
 function filesOf({ tls, tlsCa }: Config): string[] {

@@ -2,7 +2,7 @@ import { createGetCertPage } from '../admin/systeminfo.ts'
 import { createTokens } from '../auth/tokens.ts'
 import type { Config } from '../config/config.ts'
 import type { Listener } from '../config/listeners.ts'
-import type { Fills } from '../fill/fills.ts'
+import type { Troubles } from '../flow/troubles.ts'
 import type { Via } from '../flow/via.ts'
 import { createHttpApp, type HttpApp } from '../http/app.ts'
 import type { Certificates } from '../http/certificates.ts'
@@ -13,7 +13,6 @@ import { onlyMirrors } from '../projects/project.ts'
 import { createPages } from '../registry/pages.ts'
 import { createRegistryRoutes, type RegistryHandlers } from '../registry/routes.ts'
 import { createKeySetPage, createTokenPage } from '../registry/token.ts'
-import type { RegistryClients } from '../resolve/clients.ts'
 import type { Parts } from './handlers.ts'
 
 /** What answers at the doors. */
@@ -30,6 +29,7 @@ export interface AppsOptions {
   parts: Parts
   handlers: RegistryHandlers
   certificates: Certificates
+  troubles: Pick<Troubles, 'all'>
   isDraining(): boolean
   /** Those that are open. */
   doors(): readonly OpenDoor[]
@@ -39,6 +39,10 @@ export function createApps(options: AppsOptions): Apps {
   const { config, via, handlers, certificates, doors } = options
   const { log, metrics, site, stores } = options.parts
   const names = { site, mirror: config.mirror.name, service: config.site }
+  const http = {
+    ...{ log: log.part('request'), metrics },
+    access: { oneIn: config.accessLog.oneIn, slowMs: config.slowMs },
+  }
   const registry = createRegistryRoutes({ ...names, via, publicUrl: config.publicUrl, handlers })
   const tokens = createTokens(stores.tokenKey, config.site)
   const own = createOwnPages(options)
@@ -56,18 +60,23 @@ export function createApps(options: AppsOptions): Apps {
     covers: certificates.cover,
   })
   return {
-    doors: createHttpApp({ log, metrics, registry, pages }),
-    redirect: createHttpApp({ log, metrics, registry: redirect, pages: plain, otherwise: redirect }),
-    metrics: createHttpApp({ log, metrics, registry: noRegistry, pages: own }),
+    doors: createHttpApp({ ...http, registry, pages }),
+    redirect: createHttpApp({ ...http, registry: redirect, pages: plain, otherwise: redirect }),
+    metrics: createHttpApp({ ...http, registry: noRegistry, pages: own }),
   }
 }
 
-function createOwnPages({ config, parts, isDraining }: AppsOptions): ReturnType<typeof createPages> {
-  const { metrics, clients, fills, site } = parts
+function createOwnPages({
+  config,
+  parts,
+  troubles,
+  isDraining,
+}: AppsOptions): ReturnType<typeof createPages> {
+  const { metrics, site } = parts
   return createPages({
     metrics,
     notReady: () => (isDraining() ? 'the node is stopping' : undefined),
-    degraded: () => troublesOf(clients, fills),
+    degraded: () => troubles.all(),
     metricsReaders: () => {
       if (config.metricsListen) return 'nobody'
       return onlyMirrors(site()) ? 'everybody' : 'this machine'
@@ -93,14 +102,4 @@ export function doorsOf(
 
 function noRegistry(): never {
   throw new RegistryError('NOT_FOUND')
-}
-
-/** What works less well than it should. */
-export function troublesOf(clients: RegistryClients, fills: Fills): string[] {
-  const down = clients.all().filter((client) => client.isDown())
-  const ofDisk = fills.trouble()
-  return [
-    ...down.map(({ settings }) => `registry ${settings.name} does not answer`),
-    ...(ofDisk === undefined ? [] : [ofDisk]),
-  ]
 }

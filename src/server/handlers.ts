@@ -1,6 +1,7 @@
 import type { Fills } from '../fill/fills.ts'
+import { requestId } from '../flow/request-scope.ts'
 import { createBlobSender } from '../http/body.ts'
-import { createBufferPool } from '../http/buffers.ts'
+import { type BufferPool, createBufferPool } from '../http/buffers.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { byProject } from '../projects/locate.ts'
@@ -36,6 +37,7 @@ export interface Parts {
 export interface Handlers {
   registry: RegistryHandlers
   heal: Heal
+  buffers: BufferPool
 }
 
 export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handlers {
@@ -44,13 +46,15 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
   const lifetime = new AbortController()
   // Ends before the fills do, so that nothing begins another one.
   owned.defer(() => lifetime.abort(new Error('the node is stopping')))
-  const onError = (err: unknown) => log.error({ err }, 'could not keep what was fetched')
+  const onError = (err: unknown) => log.part('store').error({ err }, 'could not keep what was fetched')
   const local = createLocalSource({ metadata, blobs, memoryBytes: site().cache.memory })
   const keep = createKeep({ blobs, metadata, holds, onError })
   const shared = { metadata, local, keep, lifetime: lifetime.signal, onError }
+  const buffers = createBufferPool(bufferBytes)
+  const bodies = log.part('request')
   const sender = createBlobSender({
-    pool: createBufferPool(bufferBytes),
-    onBroken: (err) => log.warn({ err }, 'body broken off'),
+    pool: buffers,
+    onBroken: (err) => bodies.warn({ err, id: requestId() }, 'body broken off'),
   })
   const resolved = createResolved(clients)
   const listings = createListings(shared)
@@ -66,7 +70,7 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
     blobs: layers,
     lifetime: lifetime.signal,
     metrics,
-    onError: (err, digest) => log.warn({ err, digest }, 'prefetch failed'),
+    onError: (err, digest) => log.part('fill').warn({ err, digest }, 'prefetch failed'),
   })
   const heal = createHeal({
     ...{ metadata, store: blobs, local, holds, manifests, blobs: layers },
@@ -81,5 +85,5 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
     tags: createTagsHandler(listings, resolved),
     referrers: createReferrersHandler(listings, resolved),
   }
-  return { registry, heal }
+  return { registry, heal, buffers }
 }

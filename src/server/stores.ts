@@ -8,6 +8,7 @@ import { lockDataDirectory } from '../coordination/data-lock.ts'
 import { createFills, type Fills, type FillsOptions } from '../fill/fills.ts'
 import { findLeftovers, type Leftovers } from '../fill/leftovers.ts'
 import { createHolds, type Holds } from '../flow/holds.ts'
+import { requestId } from '../flow/request-scope.ts'
 import { createScrub, type Scrub, type ScrubOptions } from '../jobs/scrub.ts'
 import { type DiskSpace, openSpace, type Space } from '../jobs/space.ts'
 import { createUsage, type Usage } from '../jobs/usage.ts'
@@ -28,6 +29,7 @@ export interface Stores {
   holds: Holds<Digest>
   usage: Usage
   space: Space
+  disk(): Promise<DiskSpace>
   /** File of the key that signs tokens. */
   tokenKey: string
 }
@@ -59,25 +61,27 @@ export async function openStores(
     lifetime: lifetime.signal,
     onRotten(digest, file) {
       metrics.rotten.inc()
-      log.error({ digest, file }, 'a stored blob had other bytes')
+      log.part('store').error({ digest, file }, 'a stored blob had other bytes')
     },
   })
-  const onError = (err: unknown) => log.warn({ err }, 'keeping the cache within its budget')
+  const onError = (err: unknown) => log.part('jobs').warn({ err }, 'keeping the cache within its budget')
   const leftovers = await findLeftovers(data.fills)
   const holds = createHolds<Digest>()
   const usage = owned.use(createUsage({ stored: metadata.stored, onError }))
+  const disk = () => diskSpaceOf(data.blobs)
   const space = owned.use(
     await openSpace({
       ...{ stored: metadata.stored, blobs, leftovers, usage, holds, settings: cache, onError },
-      disk: () => diskSpaceOf(data.blobs),
+      disk,
       onEvicted(count, bytes) {
         metrics.evicted.inc(count)
         metrics.evictedBytes.inc(bytes)
+        log.part('jobs').debug({ count, bytes }, 'evicted')
       },
     }),
   )
   const files = { fills: data.fills, tokenKey: join(data.keys, 'token.json') }
-  return { metadata, blobs, leftovers, holds, usage, space, ...files }
+  return { metadata, blobs, leftovers, holds, usage, space, disk, ...files }
 }
 
 async function diskSpaceOf(folder: string): Promise<DiskSpace> {
@@ -86,15 +90,21 @@ async function diskSpaceOf(folder: string): Promise<DiskSpace> {
 }
 
 export function openScrub(
-  { log, metrics }: StoresOptions,
+  { log: all, metrics }: StoresOptions,
   { blobs, metadata }: Stores,
   heal: ScrubOptions['heal'],
   { scrub }: CacheSettings,
 ): Scrub {
+  const log = all.part('jobs')
   return createScrub({
     stored: metadata.stored,
     blobs,
     rules: scrub,
+    onRead: (bytes) => metrics.scrubbedBytes.inc(bytes),
+    onLooked(outcome) {
+      metrics.scrubbed.inc({ outcome })
+      metrics.scrubbedAt.setToCurrentTime()
+    },
     async heal(digest, signal) {
       const isHealed = await heal(digest, signal)
       if (isHealed) metrics.healed.inc()
@@ -105,11 +115,12 @@ export function openScrub(
 }
 
 export function openFills(
-  { config, log, metrics }: StoresOptions,
+  { config, log: all, metrics }: StoresOptions,
   { blobs, metadata, leftovers, holds, space, fills: directory }: Stores,
   limits: FillsOptions['limits'],
   owned: AsyncDisposableStack,
 ): Fills {
+  const log = all.part('fill')
   return owned.use(
     createFills({
       ...{ directory, blobs, metadata, leftovers, holds },
@@ -117,6 +128,8 @@ export function openFills(
       sync: config.durability === 'full',
       limits,
       metrics,
+      onStarted: ({ digest, registry }) => log.trace({ id: requestId(), digest, registry }, 'fill started'),
+      onKept: ({ digest, registry }, ms) => log.debug({ digest, registry, ms: Math.round(ms) }, 'fill kept'),
       onError: (err, digest) => log.warn({ err, digest }, 'fill failed'),
     }),
   )

@@ -1,5 +1,6 @@
 import { type Bandwidth, throttled } from '../flow/bandwidth.ts'
 import { startDeadline } from '../flow/deadline.ts'
+import { noteWait } from '../flow/request-scope.ts'
 import type { Slots } from '../flow/slots.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -93,12 +94,15 @@ function acquireNow(slots: Slots): () => void {
 
 async function acquireWithin(waitMs: number, slots: Slots, signal: AbortSignal): Promise<() => void> {
   using deadline = startDeadline(waitMs, signal)
+  const since = performance.now()
   try {
     return await slots.acquire(deadline.signal)
   } catch (error) {
     signal.throwIfAborted()
     if (deadline.expired) throw new UpstreamError('limited', `no connection was free within ${waitMs} ms`)
     throw error
+  } finally {
+    noteWait('connection', since)
   }
 }
 

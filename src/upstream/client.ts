@@ -1,6 +1,8 @@
 import type { LookupFunction } from 'node:net'
 import { createBandwidth } from '../flow/bandwidth.ts'
 import { createCalendarRate } from '../flow/calendar.ts'
+import type { Clock } from '../flow/clock.ts'
+import { noteWait } from '../flow/request-scope.ts'
 import { createSlots } from '../flow/slots.ts'
 import { onBreak } from './answer.ts'
 import type { AskUpstream } from './ask.ts'
@@ -38,6 +40,8 @@ export interface RegistryClientOptions {
   /** Milliseconds since 1970. */
   now?: () => number
   observe?: (event: UpstreamCall) => void
+  /** Is told what upstreams say of the time. */
+  clock?: Pick<Clock, 'heard' | 'heardOfFuture'>
 }
 
 /** One call, with all the requests it took. */
@@ -56,7 +60,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const lookup = createLookup(options.lookup)
   const userAgent = `outport/${version}`
   const slabs = options.slabs ?? createSlabs()
-  const shared = { settings, proxy, lookup, slabs, userAgent }
+  const { clock } = options
+  const shared = { settings, proxy, lookup, slabs, userAgent, ...(clock && { clock }) }
   const transport = createTransport(via === undefined ? shared : { ...shared, via })
   const tokens = createTokens(transport, settings, now)
   const endpoints = settings.urls.map((url): Endpoint => {
@@ -81,6 +86,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     const startedAt = performance.now()
     const report = (outcome: UpstreamCall['outcome']) => {
       const { kind, method } = what
+      noteWait('upstream', startedAt)
       observe?.({ registry: settings.name, kind, method, outcome, ms: performance.now() - startedAt })
     }
     try {
@@ -104,6 +110,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   return {
     settings,
     isDown: () => failover.isDown(),
+    isUnreachable: () => failover.isUnreachable(),
     isLimited: limits.isLimited,
     isSparing: limits.isSparing,
     countsOnlyGets: limits.countsOnlyGets,

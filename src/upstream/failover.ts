@@ -21,6 +21,8 @@ export interface Failover<Endpoint> {
   /** It answered, and broke off within the body. */
   brokeOff(endpoint: Endpoint): void
   isDown(): boolean
+  /** None of the urls has answered since it was found not to. */
+  isUnreachable(): boolean
   isAnswering(): boolean
 }
 
@@ -67,6 +69,7 @@ export function createFailover<Endpoint>(
       if (entry) entry.avoidedUntil = now() + avoidedMs
     },
     isDown: () => guarded.every(({ breaker }) => !admits(breaker, now())),
+    isUnreachable: () => guarded.every(({ breaker }) => breaker.kind !== 'closed'),
     isAnswering: () => now() - answeredAt < recentMs,
     async run(budgetMs, signal, attempt) {
       signal.throwIfAborted()

@@ -37,6 +37,7 @@ const reasons: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'its name does not resolve at the moment',
   ETIMEDOUT: 'no connection in time',
   CERT_HAS_EXPIRED: 'its certificate has expired',
+  CERT_NOT_YET_VALID: 'its certificate is not valid yet, or the clock of this machine is behind',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
   SELF_SIGNED_CERT_IN_CHAIN: 'its certificate comes from an unknown authority',

@@ -55,6 +55,8 @@ export interface RegistryClient {
   readonly settings: RegistrySettings
   /** Upstream is known not to answer: a request now would fail at once. */
   isDown(): boolean
+  /** It was found not to answer, and nothing has been heard of it since. */
+  isUnreachable(): boolean
   /** It has said that we ask for manifests too much: a request for one now would fail at once. */
   isLimited(): boolean
   /** So few manifests are left of what it allows that only those that somebody waits for should be asked for. */

@@ -1,9 +1,12 @@
 import type { LookupFunction } from 'node:net'
 import { orAbandon } from '../flow/abandon.ts'
+import type { Clock } from '../flow/clock.ts'
+import { errorCodeOf } from '../flow/error-code.ts'
+import { requestId } from '../flow/request-scope.ts'
 import { refusePrivateHost } from './addresses.ts'
 import { createAgents, type Trust } from './agents.ts'
 import { type Answer, cut } from './answer.ts'
-import { errorOfConnection, isClosedConnection } from './failure.ts'
+import { errorOfConnection, isClosedConnection, oneOf } from './failure.ts'
 import { isListed } from './realm.ts'
 import type { ProxySettings, RegistrySettings } from './registry-client.ts'
 import type { Slabs } from './slabs.ts'
@@ -34,10 +37,11 @@ export interface TransportOptions {
   slabs: Slabs
   userAgent: string
   via?: () => string
+  clock?: Pick<Clock, 'heard' | 'heardOfFuture'>
 }
 
 export function createTransport(options: TransportOptions): Transport {
-  const { settings, lookup, userAgent, via } = options
+  const { settings, lookup, userAgent, via, clock } = options
   const agents = createAgents(options)
   const ownOrigins = new Set(settings.urls.map((url) => new URL(url).origin))
   const listed = [...settings.redirectHosts, ...settings.tokenHosts]
@@ -53,6 +57,12 @@ export function createTransport(options: TransportOptions): Transport {
     return isListed(listed, url) ? 'listed' : 'foreign'
   }
 
+  /** Whose request it is made for concerns the registry, and not those whom it sends us to. */
+  function idFor(url: URL): { 'x-request-id'?: string } {
+    const id = ownOrigins.has(url.origin) ? requestId() : undefined
+    return id === undefined ? {} : { 'x-request-id': id }
+  }
+
   async function once(
     url: URL,
     { bulk = false, ...request }: OutgoingRequest,
@@ -62,7 +72,7 @@ export function createTransport(options: TransportOptions): Transport {
       origin: url.origin,
       path: url.pathname + url.search,
       method: request.method,
-      headers: { ...common, ...(via && { via: via() }), ...request.headers },
+      headers: { ...common, ...(via && { via: via() }), ...idFor(url), ...request.headers },
       ...(request.body !== undefined && { body: request.body }),
       headersTimeout: 0,
       bodyTimeout: settings.timeouts.idleMs,
@@ -71,6 +81,8 @@ export function createTransport(options: TransportOptions): Transport {
     const answering = sending.then(({ statusCode, headers, body }): Answer => {
       // Until its reader has come, a break must not be an unhandled error.
       body.on('error', () => {})
+      const saidAt = dateOf(headers)
+      if (saidAt !== undefined) clock?.heard(url.host, saidAt)
       return { url, status: statusCode, headers, body }
     })
     // undici notices a signal only when the request is on a connection.
@@ -101,6 +113,7 @@ export function createTransport(options: TransportOptions): Transport {
         })
       } catch (error) {
         signal.throwIfAborted()
+        if (errorCodeOf(error) === 'CERT_NOT_YET_VALID') clock?.heardOfFuture(url.host)
         throw errorOfConnection(error, url.host)
       }
     },
@@ -110,4 +123,11 @@ export function createTransport(options: TransportOptions): Transport {
       await agents.destroy()
     },
   }
+}
+
+/** What time it was said to be, milliseconds since 1970. A cache repeats the date of its origin, and tells its age. */
+function dateOf({ date, age }: Answer['headers']): number | undefined {
+  const at = Date.parse(oneOf(date) ?? '')
+  const seconds = Number(oneOf(age) ?? 0)
+  return Number.isNaN(at) || !(seconds >= 0) ? undefined : at + seconds * 1000
 }

@@ -22,6 +22,8 @@ test('a default that is a value is what holds when it is not set', () => {
     'OUTPORT_TLS_REDIRECT',
     'OUTPORT_DURABILITY',
     'OUTPORT_LOG_LEVEL',
+    'OUTPORT_ACCESS_LOG',
+    'OUTPORT_SLOW_REQUEST',
   ])
   const given = Object.fromEntries(values.map((setting) => [setting.name, setting.default]))
   const { mirror, ...rest } = readEnvironment({}, machine)

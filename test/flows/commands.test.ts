@@ -44,7 +44,9 @@ test('status tells how the node is, for people and for scripts', async () => {
     await site.askTag('other')
     return (await run(site, ['status'])).stdout
   }
-  await expect.poll(askedInVain, { timeout: 20_000 }).toMatch(/\ndegraded: registry \S+ does not answer\n$/)
+  await expect
+    .poll(askedInVain, { timeout: 20_000 })
+    .toMatch(/\ndegraded: registry \S+ does not answer \(since \S+Z\)\n$/)
 })
 
 describe.each(['while a node runs', 'while none does'])('%s', (when) => {

@@ -25,6 +25,7 @@ const tools = {
   curl: { names: ['curl'], folders: pathFolders() },
   strace: { names: ['strace'], folders: pathFolders() },
   openssl: { names: ['openssl'], folders: pathFolders() },
+  faketime: { names: ['faketime'], folders: pathFolders() },
   mkfifo: { names: ['mkfifo'], folders: pathFolders() },
   python3: { names: ['python3'], folders: pathFolders() },
   'systemd-analyze': { names: ['systemd-analyze'], folders: pathFolders() },
