@@ -23,7 +23,7 @@ export interface ScrubOptions {
   /** Has it fetched again. */
   heal(digest: Digest, signal: AbortSignal): Promise<unknown>
   rules: ScrubRules | false
-  onLooked?(outcome: 'right' | 'wrong' | 'failed'): void
+  onLooked?(outcome: 'right' | 'wrong'): void
   onRead?(bytes: number): void
   onError(error: unknown): void
   now?: () => number

@@ -158,7 +158,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     }
     if (bytes <= 0) return
     barrenUntil = performance.now() + barrenMs
-    shortage = 'nothing may go'
+    if (excess(await options.disk(), 1) > 0) shortage = 'nothing may go'
   }
 
   async function evictPage(after: StoredRow | undefined, bytes: number, unusedSince: number) {

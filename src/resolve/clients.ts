@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { RegistryClient, RegistrySettings } from '../upstream/registry-client.ts'
 
-/** A client for each registry of the site, made again only when its settings change. */
+/** A client for each registry of the site, made again only when its settings change, save its bandwidth. */
 export interface RegistryClients {
   get(name: string): RegistryClient | undefined
   all(): RegistryClient[]
@@ -23,19 +23,25 @@ export function createRegistryClients(
     all: () => [...clients.values()],
     follow(registries) {
       const before = clients
+      const wanted = [...registries]
       clients = new Map(
-        [...registries].map((settings) => {
+        wanted.map((settings) => {
           const known = before.get(settings.name)
           return [
             settings.name,
-            known && isDeepStrictEqual(known.settings, settings) ? known : create(settings),
+            known && differOnlyInPace(known.settings, settings) ? known : create(settings),
           ]
         }),
       )
+      for (const settings of wanted) clients.get(settings.name)?.pace(settings)
       for (const [name, client] of before) if (clients.get(name) !== client) client.close().catch(onError)
     },
     async [Symbol.asyncDispose]() {
       await Promise.allSettled([...clients.values()].map((client) => client.close()))
     },
   }
+}
+
+function differOnlyInPace(one: RegistrySettings, other: RegistrySettings): boolean {
+  return isDeepStrictEqual({ ...one, bandwidth: undefined }, { ...other, bandwidth: undefined })
 }

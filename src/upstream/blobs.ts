@@ -49,7 +49,7 @@ export interface Bodies {
   /** How long a free one is waited for. */
   waitMs: number
   /** What all of them together go by. */
-  bandwidth?: Bandwidth
+  bandwidth(): Bandwidth | undefined
 }
 
 export async function openBlob(
@@ -71,7 +71,8 @@ export async function openBlob(
       (answer) => {
         const stream = { ...streamOf(answer, from), giveBack: slabs.giveBack }
         stream.body.once('close', release)
-        return bandwidth ? { ...stream, body: throttled(stream.body, bandwidth, urgent) } : stream
+        const shared = bandwidth()
+        return shared ? { ...stream, body: throttled(stream.body, shared, urgent) } : stream
       },
     )
   } catch (error) {

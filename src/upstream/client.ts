@@ -74,12 +74,14 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const limits = createLimits(settings, time, now)
   const latency = createLatency()
   const { headMs, idleMs } = settings.timeouts
-  const rate = rateOf(settings, now)
+  let current = settings
+  let rate = rateOf(settings, now)
+  const bandwidth = createBandwidth(() => rate())
   const bodies: Bodies = {
     slabs,
     slots: createSlots(settings.connections),
     waitMs: headMs,
-    ...(rate && { bandwidth: createBandwidth(rate) }),
+    bandwidth: () => (current.bandwidth === undefined ? undefined : bandwidth),
   }
 
   const ask: AskUpstream = async (what, signal, read) => {
@@ -108,7 +110,13 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   }
 
   return {
-    settings,
+    get settings() {
+      return current
+    },
+    pace(next) {
+      current = next
+      rate = rateOf(next, now)
+    },
     isDown: () => failover.isDown(),
     isUnreachable: () => failover.isUnreachable(),
     isLimited: limits.isLimited,
@@ -124,19 +132,15 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     listTags: (repository, page, signal) => listTags(ask, idleMs, repository, page, signal),
     listReferrers: (repository, digest, signal) => listReferrers(ask, idleMs, repository, digest, signal),
     bandwidth() {
-      const bytes = rate?.()
+      const bytes = rate()
       return bytes === Number.POSITIVE_INFINITY ? undefined : bytes
     },
     close: () => transport.close(),
   }
 }
 
-function rateOf({ bandwidth }: RegistrySettings, now: () => number): (() => number) | undefined {
-  return typeof bandwidth === 'object'
-    ? createCalendarRate(bandwidth, now)
-    : bandwidth === undefined
-      ? undefined
-      : () => bandwidth
+function rateOf({ bandwidth = Number.POSITIVE_INFINITY }: RegistrySettings, now: () => number): () => number {
+  return typeof bandwidth === 'object' ? createCalendarRate(bandwidth, now) : () => bandwidth
 }
 
 /** Does what `ask` wants if upstream allows it now, and remembers what it says of its limits. */

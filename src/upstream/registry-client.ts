@@ -87,6 +87,11 @@ export interface RegistryClient {
   listReferrers(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<Uint8Array>
   /** Bytes a second that its blobs may take together now; absent: as many as come. */
   bandwidth(): number | undefined
+  /**
+   * From now on the bandwidth is that of `settings`, which are otherwise the same. Blobs under way follow within a second;
+   * those that were begun without any limit come to their end so.
+   */
+  pace(settings: RegistrySettings): void
   close(): Promise<void>
 }
 
