@@ -1,9 +1,14 @@
 import { Command } from 'commander'
 import { addBackup } from './cli/backup.ts'
+import { addCompletion } from './cli/completion.ts'
 import { version } from './cli/context.ts'
+import { addEvict } from './cli/evict.ts'
+import { addExplain } from './cli/explain.ts'
 import { addFsck } from './cli/fsck.ts'
 import { addLs } from './cli/ls.ts'
+import { addPin } from './cli/pin.ts'
 import { addPolicy } from './cli/policy.ts'
+import { addPull } from './cli/pull.ts'
 import { addServe } from './cli/serve.ts'
 import { addStatus } from './cli/status.ts'
 import { addTls } from './cli/tls.ts'
@@ -17,7 +22,21 @@ const program = new Command('outport')
   .showHelpAfterError('(outport --help lists the commands)')
   .addHelpText('after', `\nSettings, by environment variable:\n${settingsTable()}`)
 
-for (const add of [addServe, addPolicy, addStatus, addLs, addFsck, addBackup, addTls]) add(program)
+for (const add of [
+  addServe,
+  addPolicy,
+  addStatus,
+  addLs,
+  addExplain,
+  addPull,
+  addEvict,
+  addPin,
+  addFsck,
+  addBackup,
+  addTls,
+  addCompletion,
+])
+  add(program)
 
 // Who reads no further, as `head`, wants no more.
 process.stdout.on('error', (error) => process.exit(errorCodeOf(error) === 'EPIPE' ? 0 : 1))

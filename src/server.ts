@@ -61,8 +61,9 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const parts: Parts = { log, metrics, stores, clients, fills, site: () => state.site }
   followSite(parts, site)
 
-  const { registry, heal, buffers } = createHandlers(parts, owned)
-  const scrub = owned.use(openScrub(shared, stores, heal, site.cache))
+  const handlers = createHandlers(parts, owned)
+  const { buffers } = handlers
+  const scrub = owned.use(openScrub(shared, stores, handlers.heal, site.cache))
   const follow = (next: Site) => {
     followSite(parts, next)
     scrub.follow(next.cache.scrub)
@@ -73,13 +74,16 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const troubles = owned.use(openTroubles(shown))
   showNode({ ...shown, version, troubles, buffers, isDraining })
   const apps = createApps({
-    ...{ config, via, parts, certificates, handlers: registry, troubles, isDraining },
+    ...{ config, via, parts, certificates, handlers: handlers.registry, troubles, isDraining },
     doors: () => state.doors,
   })
   const doors = await openDoors(doorsOf(config, apps), certificates)
   state.doors = doors
   owned.defer(() => closeDoors(doors, AbortSignal.abort()))
-  const commands = createNodeCommands({ version, parts, heal, doors, certificates, troubles })
+  const commands = createNodeCommands({
+    ...{ version, parts, handlers, doors, certificates, troubles },
+    mirror: config.mirror.name,
+  })
   owned.use(await openAdmin(shared, commands))
 
   const held = owned.move()

@@ -68,6 +68,7 @@ async function* ask(
       if ('value' in line) yield line.value
     }
   } catch (error) {
+    signal.throwIfAborted()
     throw silence ?? adminErrorOf(error, socketPath)
   } finally {
     asked.destroy()

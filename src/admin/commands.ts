@@ -1,7 +1,12 @@
 import type { Trouble } from '../flow/troubles.ts'
 import type { Certificates, ServedCertificate } from '../http/certificates.ts'
 import { type FsckEvent, type FsckOptions, fsck } from '../jobs/fsck.ts'
+import { type GiveUpEvent, type GiveUpOptions, giveUp } from '../jobs/give-up.ts'
 import type { ImageRow, Metadata } from '../metadata/metadata.ts'
+import { evictTargetOf } from './evict.ts'
+import { type ExplainOptions, type Explanation, explain } from './explain.ts'
+import { type PinLine, type PinOptions, pin, pinLines, unpin } from './pins.ts'
+import { type PullEvent, type PullOptions, type PullRequest, pull } from './pull.ts'
 
 /**
  * What a node can be asked for on its own machine, past its doors. A request is JSON. An answer comes in parts; where a
@@ -15,17 +20,34 @@ export interface Commands {
   fsck(request: { repair: boolean }, signal: AbortSignal): AsyncIterable<FsckEvent>
   /** Reads the certificates again, and says which are served now. */
   reloadCertificates(request: Nothing, signal: AbortSignal): AsyncIterable<ServedCertificate[]>
+  /** See {@link pull}. */
+  pull(request: PullRequest, signal: AbortSignal): AsyncIterable<PullEvent>
+  /** See {@link evictTargetOf} for `images` and {@link giveUp} for what is done with them. */
+  evict(request: { images: string[]; dry: boolean }, signal: AbortSignal): AsyncIterable<GiveUpEvent>
+  /** All of them, at once. */
+  pins(request: Nothing, signal: AbortSignal): AsyncIterable<PinLine[]>
+  /** A plain name is taken for a repository as people say it. */
+  pin(request: { pattern: string }, signal: AbortSignal): AsyncIterable<{ pattern: string; isNew: boolean }>
+  unpin(request: { pattern: string }, signal: AbortSignal): AsyncIterable<{ pattern: string }>
+  /** See {@link explain}. */
+  explain(request: { image: string }, signal: AbortSignal): AsyncIterable<Explanation>
 }
 
 export type Nothing = Readonly<Record<string, never>>
 
 /** By these names they are asked for at the socket. */
-export const commandNames = [
-  'status',
-  'images',
-  'fsck',
-  'reloadCertificates',
-] as const satisfies readonly (keyof Commands)[]
+export const commandNames = Object.keys({
+  status: true,
+  images: true,
+  fsck: true,
+  reloadCertificates: true,
+  pull: true,
+  evict: true,
+  pins: true,
+  pin: true,
+  unpin: true,
+  explain: true,
+} satisfies Record<keyof Commands, true>) as (keyof Commands)[]
 
 export interface NodeStatus {
   version: string
@@ -50,9 +72,14 @@ export interface ImageLine {
   usedAt?: string
 }
 
-export interface CommandsOptions extends FsckOptions {
+export interface CommandsOptions {
   metadata: Metadata
   certificates: Certificates
+  fsck: FsckOptions
+  pull: PullOptions
+  evict: GiveUpOptions
+  pins: PinOptions
+  explain: ExplainOptions
   status(): Omit<NodeStatus, 'cache'> & { budgetBytes?: number }
 }
 
@@ -77,10 +104,28 @@ export function createCommands(options: CommandsOptions): Commands {
         yield page.map(imageLineOf)
       }
     },
-    fsck: ({ repair }, signal) => fsck(options, repair, signal),
+    fsck: ({ repair }, signal) => fsck(options.fsck, repair, signal),
     async *reloadCertificates() {
       await certificates.reload()
       yield certificates.served()
+    },
+    pull: (request, signal) => pull(options.pull, request, signal),
+    async *evict({ images, dry }, signal) {
+      const { site, mirror } = options.pull
+      const targets = images.map((text) => evictTargetOf(site(), mirror, text))
+      yield* giveUp(options.evict, targets, dry, signal)
+    },
+    async *pins() {
+      yield pinLines(options.pins)
+    },
+    async *pin({ pattern }) {
+      yield await pin(options.pins, pattern)
+    },
+    async *unpin({ pattern }) {
+      yield await unpin(options.pins, pattern)
+    },
+    async *explain({ image }) {
+      yield await explain(options.explain, image)
     },
   }
 }

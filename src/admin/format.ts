@@ -64,12 +64,12 @@ export function formatBackup({ stored, bytes, gone }: Backup, target: string): s
   return `copied ${stored} (${formatBytes(bytes)}) to ${target}${lost}\n`
 }
 
-function formatBytes(bytes: number): string {
+export function formatBytes(bytes: number): string {
   const power = bytes < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))
   return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`
 }
 
-function formatAge(ms: number): string {
+export function formatAge(ms: number): string {
   const minutes = Math.max(0, Math.floor(ms / 60_000))
   if (minutes < 60) return `${minutes} min`
   return minutes < 48 * 60 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} d`

@@ -57,6 +57,11 @@ export function interrupted(): AbortSignal {
   return stop.signal
 }
 
+/** Below the help of a command. */
+export function example(line: string): string {
+  return `\nExample:\n  ${line}`
+}
+
 export function jsonLine(value: unknown): string {
   return `${JSON.stringify(value)}\n`
 }

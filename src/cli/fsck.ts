@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { clearLine, formatFinding, formatProgress } from '../admin/format.ts'
-import { interrupted, jsonLine, type Output, withCommands } from './context.ts'
+import { example, interrupted, jsonLine, type Output, withCommands } from './context.ts'
 
 export function addFsck(program: Command): void {
   program
@@ -10,6 +10,7 @@ export function addFsck(program: Command): void {
     )
     .option('--repair', 'fetch it again, only what is wrong of it')
     .option('--json', 'a line of JSON for each finding, and one at the end')
+    .addHelpText('after', example('outport fsck --repair'))
     .action(check)
 }
 

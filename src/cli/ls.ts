@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { formatImage, imageHeading } from '../admin/format.ts'
 import { parsePattern } from '../oci/pattern.ts'
-import { interrupted, jsonLine, type Output, withCommands } from './context.ts'
+import { example, interrupted, jsonLine, type Output, withCommands } from './context.ts'
 
 export function addLs(program: Command): void {
   program
@@ -9,6 +9,7 @@ export function addLs(program: Command): void {
     .description('the images that are here, and what of them is')
     .argument('[pattern]', 'only repositories such as docker.io/library/**')
     .option('--json', 'a line of JSON for each')
+    .addHelpText('after', example("outport ls 'docker.io/library/*'"))
     .action(list)
 }
 

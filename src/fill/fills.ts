@@ -15,8 +15,10 @@ import {
 
 /** The downloads under way on this node: one for a digest, whoever asks and however many. */
 export interface Fills {
-  /** The running fill that others may join; whether the asker may is for the caller to decide. */
+  /** The running fill that others may join, and which then goes on; whether the asker may is for the caller to decide. */
   find(digest: Digest): RunningFill | undefined
+  /** Settles when no fill of `digest` is ending because nobody wants it any more. */
+  whenFree(digest: Digest): Promise<void>
   /** Starts a fill, or finds the asker's own; `undefined` when only one of others is running. */
   start(request: FillRequest): RunningFill | undefined
   /** From now on so many may run. */
@@ -48,7 +50,7 @@ const inFlightBytes = 16 * 1024 * 1024
 
 export function createFills(options: FillsOptions): Fills {
   const { metrics } = options
-  const running = new Map<string, RunningFill & { client: string }>()
+  const running = new Map<string, { fill: RunningFill; client: string }>()
   const stop = new AbortController()
   const shared: Shared = {
     options,
@@ -62,20 +64,20 @@ export function createFills(options: FillsOptions): Fills {
   function refuseTooMany(client: string): void {
     if (trouble?.kind === 'full' && shared.slots.free === 0) throw trouble.error
     let ofClient = 0
-    for (const fill of running.values()) if (fill.client === client) ofClient += 1
+    for (const each of running.values()) if (each.client === client) ofClient += 1
     if (ofClient < mostOfClient && running.size < mostInAll) return
     throw new UpstreamError('limited', 'too many blobs wait to be fetched')
   }
 
   function start(request: FillRequest): RunningFill | undefined {
     const id = fileNameOf(request)
-    const known = running.get(id)
-    if (known) return known.repositories.has(request.repository) ? known : undefined
+    const known = running.get(id)?.fill
+    if (known) return known.repositories.has(request.repository) && known.claim() ? known : undefined
     refuseTooMany(request.client)
     const startedAt = performance.now()
     options.onStarted?.(request)
-    const fill = { ...startFill(shared, request, id), client: request.client }
-    running.set(id, fill)
+    const fill = startFill(shared, request, id)
+    running.set(id, { fill, client: request.client })
     metrics.fills.set(running.size)
     const forget = () => {
       running.delete(id)
@@ -88,6 +90,7 @@ export function createFills(options: FillsOptions): Fills {
     }
     fill.done.then(kept, (error: unknown) => {
       forget()
+      if (fill.isEnding) return
       metrics.fillFailures.inc()
       if (isDiskFull(error)) metrics.fillsSkippedDisk.inc()
       trouble = troubleOf(error) ?? trouble
@@ -97,7 +100,14 @@ export function createFills(options: FillsOptions): Fills {
     return fill
   }
   return {
-    find: (digest) => running.get(`${algorithmOf(digest)}-${hexOf(digest)}`),
+    find(digest) {
+      const fill = running.get(`${algorithmOf(digest)}-${hexOf(digest)}`)?.fill
+      return fill?.claim() ? fill : undefined
+    },
+    async whenFree(digest) {
+      const ending = [...running.values()].filter(({ fill }) => fill.digest === digest && fill.isEnding)
+      await Promise.allSettled(ending.map(({ fill }) => fill.done))
+    },
     start,
     limit(limits) {
       shared.admission.limit(limits)
@@ -107,7 +117,7 @@ export function createFills(options: FillsOptions): Fills {
     trouble: () => trouble,
     async [Symbol.asyncDispose]() {
       stop.abort(new Error('the node is stopping'))
-      await Promise.allSettled([...running.values()].map((fill) => fill.done))
+      await Promise.allSettled([...running.values()].map(({ fill }) => fill.done))
     },
   }
 }

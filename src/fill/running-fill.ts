@@ -29,6 +29,11 @@ export interface FillRequest {
   source: BlobSource
   /** The asker holds the blob already: what was here of it and has rotten, may be mended for it. */
   mends?: boolean
+  /**
+   * Ends when nobody wants the blob any more: so does the fill then, unless somebody else has {@link Fills.find found} it.
+   * What has landed stays.
+   */
+  wanted?: AbortSignal
   /** A fill of its own, for who must prove by downloading that it may have bytes that others hold already. */
   apart?: boolean
 }
@@ -39,6 +44,12 @@ export interface RunningFill {
   /** The repositories that will hold the blob. */
   readonly repositories: ReadonlySet<RepositoryName>
   readonly done: Promise<void>
+  /** Bytes that have come from upstream for it. */
+  readonly arrivedBytes: number
+  /** Nobody wanted it any more. */
+  readonly isEnding: boolean
+  /** From now on it goes on whoever leaves. @returns `false` when it is ending */
+  claim(): boolean
   /** Resolves with {@link Fill.head} for one who waits for it. @throws UpstreamError also when that takes too long */
   size(signal: AbortSignal): Promise<number>
   /** Whether upstream says that it has the blob. @throws UpstreamError when it takes too long to say */
@@ -83,7 +94,12 @@ export function startFill(
   request: FillRequest,
   id: string,
 ): RunningFill {
-  const { digest, registry, client, statedSize, source } = request
+  const { digest, registry, client, statedSize, source, wanted } = request
+  const unwanted = new AbortController()
+  const end = () => unwanted.abort(new Error('nobody wants it any more'))
+  let arrivedBytes = 0
+  if (wanted?.aborted) end()
+  wanted?.addEventListener('abort', end, { once: true })
   const repositories = new Set([request.repository])
   const part = join(options.directory, id)
   const arrived = options.metrics.upstreamBytes.labels({ registry })
@@ -123,10 +139,15 @@ export function startFill(
         committed = size
         await record(repositories, size)
       },
-      onBytes: (count) => arrived.inc(count),
+      onBytes(count) {
+        arrivedBytes += count
+        arrived.inc(count)
+      },
     },
-    signal,
+    wanted ? AbortSignal.any([signal, unwanted.signal]) : signal,
   )
+  const keepOn = () => wanted?.removeEventListener('abort', end)
+  fill.done.then(keepOn, keepOn)
   /** Who waits for it is a reader: its fill does not leave its place to others. */
   async function size(caller: AbortSignal): Promise<number> {
     const reader = fill.reader()
@@ -141,6 +162,16 @@ export function startFill(
     registry,
     repositories,
     done: fill.done,
+    get arrivedBytes() {
+      return arrivedBytes
+    },
+    get isEnding() {
+      return unwanted.signal.aborted
+    },
+    claim() {
+      keepOn()
+      return !unwanted.signal.aborted
+    },
     size,
     async confirmed(caller) {
       const failed = fill.head.then(

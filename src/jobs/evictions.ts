@@ -1,7 +1,7 @@
 import type { HeldRow } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Pattern } from '../oci/pattern.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import { pinOf } from './pins.ts'
 
 /** What may go, and how much of it. */
 export interface EvictionRules {
@@ -26,12 +26,6 @@ export function evictionsOf(rows: readonly HeldRow[], rules: EvictionRules): Hel
 
 /** What came from elsewhere can be had again from there; what was pushed here or copied on purpose is nobody else's. */
 function mayGo({ digest, links }: HeldRow, { pins, isInUse }: EvictionRules): boolean {
-  const isFree = links.every(({ repository, origin }) => origin === 'filled' && !isPinned(repository, pins))
+  const isFree = links.every(({ repository, origin }) => origin === 'filled' && !pinOf(repository, pins))
   return isFree && !isInUse(digest)
-}
-
-/** By its name, or by that within its project. */
-function isPinned(repository: RepositoryName, pins: readonly Pattern[]): boolean {
-  const within = repository.slice(repository.indexOf('/') + 1)
-  return pins.some((matches) => matches(repository) || matches(within))
 }

@@ -7,6 +7,7 @@ import type { HeldRow, Stored, StoredRow } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Pattern } from '../oci/pattern.ts'
 import { evictionsOf } from './evictions.ts'
+import type { Pins } from './pins.ts'
 import type { Usage } from './usage.ts'
 
 /** Keeps what was fetched within its budget, and leaves the rest of the disk to others. */
@@ -16,6 +17,14 @@ export interface Space extends Room, AsyncDisposable {
   follow(settings: SpaceRules): void
   /** Evicts what the rules want gone now, for its age too. */
   tidy(): Promise<void>
+  /**
+   * Evicts those of `digests` that are stored and that nothing speaks against, in a round of its own.
+   * @param reasons why some of them stay, asked when nobody can add to them any more
+   * @param dry nothing goes; what would is told all the same
+   */
+  giveUp(digests: readonly Digest[], reasons: ReasonsToStay, dry: boolean): Promise<GivenUp>
+  /** Other pins hold: resolves when no round knows only the old ones. */
+  repinned(): Promise<void>
   /** Begins nothing more; what waits for room is told that there is none. */
   stop(): void
 }
@@ -42,10 +51,21 @@ export interface SpaceRules {
   pins: readonly Pattern[]
 }
 
+/** By digest. */
+export type ReasonsToStay = (rows: readonly HeldRow[]) => Promise<ReadonlyMap<Digest, string>>
+
+export interface GivenUp {
+  gone: readonly HeldRow[]
+  /** What is stored of the others, and why it was not given up. */
+  stay: ReadonlyMap<Digest, { size: number; why: string }>
+}
+
 export interface SpaceOptions {
   stored: Pick<Stored, 'reconcile' | 'bytes' | 'leastUsed' | 'held' | 'remove'>
   blobs: Pick<BlobStore, 'remove'>
   leftovers: Pick<Leftovers, 'bytes' | 'drop'>
+  /** Besides those of the rules. */
+  pins: Pick<Pins, 'patterns'>
   usage: Pick<Usage, 'isInUse' | 'flush'>
   holds: Pick<Holds<Digest>, 'claim'>
   /** Of the disk that holds the blobs. */
@@ -68,6 +88,13 @@ export class NoRoomError extends Error {
   /** As of a disk that is full: what does not fit is passed on, and not kept. */
   readonly code = 'ENOSPC'
 }
+
+/** Why something is not given up that nobody means to keep. */
+const staysWhile = {
+  inUse: 'it is being read',
+  held: 'it is being fetched or pushed',
+  stuck: 'its file could not be removed',
+} as const
 
 const tidyMs = 60_000
 /** Rows that are looked at, and files that are unlinked, in one turn. */
@@ -169,12 +196,30 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     const held = await stored.held(claim.keys)
     const seen = new Map(rows.map(({ digest, usedAt }) => [digest, usedAt]))
     const unused = held.filter(({ digest, usedAt }) => usedAt === seen.get(digest))
-    const rules = { bytes, unusedSince, pins: settings.pins, isInUse }
-    return { bytes: await remove(evictionsOf(unused, rules)), last: rows.at(-1) }
+    const pins = [...settings.pins, ...options.pins.patterns()]
+    const removed = await remove(evictionsOf(unused, { bytes, unusedSince, pins, isInUse }))
+    return { bytes: bytesOf(removed), last: rows.at(-1) }
+  }
+
+  async function giveUp(digests: readonly Digest[], reasons: ReasonsToStay, dry: boolean): Promise<GivenUp> {
+    if (isClosed) throw new Error('the node is stopping')
+    const inUse = new Set(digests.filter(usage.isInUse))
+    using claim = holds.claim(digests.filter((digest) => !inUse.has(digest)))
+    const held = await stored.held(digests)
+    const why = await reasons(held.filter(({ digest }) => claim.keys.has(digest)))
+    const going = held.filter(({ digest }) => claim.keys.has(digest) && !why.has(digest))
+    const gone = dry ? going : await remove(going)
+    const hasGone = new Set(gone.map(({ digest }) => digest))
+    const reasonOf = (digest: Digest) => {
+      if (inUse.has(digest) || usage.isInUse(digest)) return staysWhile.inUse
+      return why.get(digest) ?? (claim.keys.has(digest) ? staysWhile.stuck : staysWhile.held)
+    }
+    const left = held.filter(({ digest }) => !hasGone.has(digest))
+    return { gone, stay: new Map(left.map(({ digest, size }) => [digest, { size, why: reasonOf(digest) }])) }
   }
 
   /** The bytes first: a link to what is not there is a reason to fetch it, a file without a link is lost. */
-  async function remove(rows: readonly HeldRow[]): Promise<number> {
+  async function remove(rows: readonly HeldRow[]): Promise<HeldRow[]> {
     const removed: HeldRow[] = []
     let failure: { error: unknown } | undefined
     for (const row of rows) {
@@ -188,12 +233,12 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
       }
     }
     if (failure) options.onError(failure.error)
-    if (removed.length === 0) return 0
+    if (removed.length === 0) return []
     await stored.remove(removed)
-    const bytes = removed.reduce((sum, { size }) => sum + size, 0)
+    const bytes = bytesOf(removed)
     storedBytes -= bytes
     options.onEvicted(removed.length, bytes)
-    return bytes
+    return removed
   }
 
   async function take(bytes: number): Promise<void> {
@@ -228,6 +273,12 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
       stays = undefined
       tidy().catch(options.onError)
     },
+    giveUp: (digests, reasons, dry) => rounds.take(() => giveUp(digests, reasons, dry)),
+    repinned: () =>
+      rounds.take(async () => {
+        barrenUntil = Number.NEGATIVE_INFINITY
+        stays = undefined
+      }),
     take: (bytes) => takers.take(() => take(bytes)),
     landed(bytes) {
       landedBytes += bytes
@@ -244,4 +295,8 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
       await rounds.take(async () => {})
     },
   }
+}
+
+function bytesOf(rows: readonly StoredRow[]): number {
+  return rows.reduce((sum, { size }) => sum + size, 0)
 }

@@ -1,8 +1,9 @@
 import { sql } from 'kysely'
 import type { Digest } from '../oci/digest.ts'
+import { acceptedManifests as manifestTypes } from '../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Database } from './database.ts'
-import type { ImageRow, Images } from './metadata.ts'
+import type { ImageRow, Images, PartRow } from './metadata.ts'
 
 interface Row {
   repository: RepositoryName
@@ -13,13 +14,23 @@ interface Row {
   used_at: number | null
 }
 
+interface Part {
+  digest: Digest
+  depth: number
+  size: number
+  is_here: number
+  is_manifest: number
+}
+
 export function createImages({ query }: Database): Images {
   return {
     async list(after, limit) {
-      const from = after ? sql`where (repository, name) > (${after.repository}, ${after.tag})` : sql``
+      const from = after ? sql`and (repository, name) > (${after.repository}, ${after.tag})` : sql``
       const { rows } = await sql<Row>`
         with page as (
-          select repository, name, digest from tag ${from} order by repository, name limit ${limit}
+          select repository, name, digest from tag
+          where name not like '%:%' ${from}
+          order by repository, name limit ${limit}
         )
         select
           page.*,
@@ -40,7 +51,41 @@ export function createImages({ query }: Database): Images {
         order by repository, name`.execute(query)
       return rows.map(imageOf)
     },
+    async parts(root) {
+      const { rows } = await sql<Part>`
+        with recursive part (digest, depth) as (
+          select ${root}, 0
+          union
+          select reference.child, part.depth + 1
+          from part join reference on reference.parent = part.digest
+          where part.depth < 3
+        )
+        select
+          part.digest,
+          max(part.depth) as depth,
+          coalesce(
+            stored.size,
+            (select max(size) from reference where reference.child = part.digest),
+            0
+          ) as size,
+          stored.digest is not null as is_here,
+          (
+            exists (select 1 from manifest where manifest.digest = part.digest)
+            or exists (
+              select 1 from reference
+              where reference.child = part.digest and reference.media_type in (${sql.join(manifestTypes)})
+            )
+          ) as is_manifest
+        from part left join stored on stored.digest = part.digest
+        group by part.digest
+        order by depth, part.digest`.execute(query)
+      return rows.map(partOf)
+    },
   }
+}
+
+function partOf({ digest, depth, size, is_here, is_manifest }: Part): PartRow {
+  return { digest, kind: is_manifest ? 'manifest' : 'blob', size, depth, isHere: is_here !== 0 }
 }
 
 function imageOf({ repository, name, digest, parts, used_at }: Row): ImageRow {

@@ -61,6 +61,18 @@ export function createLinks({ query, write }: Database, cacheEntries: number): L
         return rows.map((row) => row.repository)
       }
     },
+    async stored(after, limit) {
+      const all = query
+        .selectFrom('link')
+        .innerJoin('stored', 'stored.digest', 'link.digest')
+        .select(['repository', 'link.digest'])
+      const rest = after
+        ? all.where(({ eb, refTuple, tuple }) =>
+            eb(refTuple('repository', 'link.digest'), '>', tuple(after.repository, after.digest)),
+          )
+        : all
+      return await rest.orderBy('repository').orderBy('link.digest').limit(limit).execute()
+    },
     add(links) {
       const written = write(insert(links))
       remember(links, written)

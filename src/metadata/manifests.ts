@@ -1,4 +1,4 @@
-import type { CompiledQuery } from 'kysely'
+import { type CompiledQuery, sql } from 'kysely'
 import type { Digest } from '../oci/digest.ts'
 import { type Database, forEachRow } from './database.ts'
 import type { ManifestRecord, Manifests } from './metadata.ts'
@@ -47,6 +47,14 @@ export function createManifests({ query }: Database, cacheEntries: number): Mani
     },
     forget: cache.forgotten,
     find: (digest) => cache.find(digest, () => load(digest)),
+    async children(parents) {
+      const { rows } = await sql<{ digest: Digest; count: number }>`
+        select child as digest, count(*) as count
+        from reference
+        where parent in (select value from json_each(${JSON.stringify(parents)}))
+        group by child`.execute(query)
+      return new Map(rows.map(({ digest, count }) => [digest, count]))
+    },
     async statedSize(repository, digest) {
       // Not a join: SQLite would walk through everything the repository holds.
       const row = await query

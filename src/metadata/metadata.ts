@@ -9,6 +9,7 @@ export interface Metadata {
   manifests: Manifests
   stored: Stored
   images: Images
+  pins: Pins
   /** All of it or nothing, durable when it resolves: manifest row, children, link, tag and its place among the stored. */
   recordManifest(record: ManifestRecord): Promise<void>
   /** All of it or nothing, durable when it resolves: its links and its place among the stored. */
@@ -33,7 +34,11 @@ export interface Links {
   holders(digest: Digest): Promise<RepositoryName[]>
   /** All or none. An existing link keeps its origin. `find` sees them as soon as this is called. */
   add(links: readonly Link[]): Promise<void>
+  /** Links to what is stored, in the order of repository and digest, from behind `after` on. */
+  stored(after: LinkKey | undefined, limit: number): Promise<LinkKey[]>
 }
+
+export type LinkKey = Pick<Link, 'repository' | 'digest'>
 
 export interface TagRow {
   repository: RepositoryName
@@ -47,10 +52,17 @@ export interface TagRow {
   withheld?: 'absent' | 'refused'
 }
 
+export type TagKey = Pick<TagRow, 'repository' | 'tag'>
+export type TaggedDigest = TagKey & Pick<TagRow, 'digest'>
+
 export interface Tags {
   find(repository: RepositoryName, tag: Tag): Promise<TagRow | undefined>
   /** Inserts or replaces; `find` sees it as soon as this is called. */
   put(row: TagRow): Promise<void>
+  /** Nothing is known of it any more; `find` says so when this resolves. */
+  remove(repository: RepositoryName, tag: Tag): Promise<void>
+  /** Every tag of the site in the order of repository and name, from behind `after` on; names with a colon too. */
+  all(after: TagKey | undefined, limit: number): Promise<TaggedDigest[]>
   /** In byte order, after `after`. Neither what upstream withholds, nor rows whose name has a colon, which no tag can have. */
   list(repository: RepositoryName, after: string | undefined, limit: number): Promise<Tag[]>
 }
@@ -75,6 +87,8 @@ export interface BlobRecord {
 
 export interface Manifests {
   find(digest: Digest): Promise<{ mediaType: string; size: number } | undefined>
+  /** How many of `parents` point to each of the digests that any of them points to. */
+  children(parents: readonly Digest[]): Promise<Map<Digest, number>>
   /** The size that a manifest held by `repository` states for its child `digest`. */
   statedSize(repository: RepositoryName, digest: Digest): Promise<number | undefined>
 }
@@ -90,6 +104,12 @@ export interface StoredRow {
 /** One of them as eviction sees it. */
 export interface HeldRow extends StoredRow {
   links: Pick<Link, 'repository' | 'origin'>[]
+}
+
+export interface Needs {
+  /** Manifests that are stored. */
+  parents: number
+  tags: number
 }
 
 /** What is on the disk, and when it was last used. */
@@ -113,6 +133,10 @@ export interface Stored {
   checked(digests: readonly Digest[], at: number): Promise<void>
   /** Those of `digests` that are stored, as they are now, with their links; the longest unused first. */
   held(digests: Iterable<Digest>): Promise<HeldRow[]>
+  /** What of this site points to each of `digests`. */
+  needs(digests: readonly Digest[]): Promise<Map<Digest, Needs>>
+  /** How many bytes were not used since a time. */
+  unusedSince(at: number): Promise<number>
   /** Their bytes have gone: so do their links and what manifests say. Nobody may add to them at the time. */
   remove(rows: readonly HeldRow[]): Promise<void>
 }
@@ -131,6 +155,33 @@ export interface ImageRow {
 }
 
 export interface Images {
-  /** In the order of repository and tag, from behind `after` on. */
-  list(after: Pick<ImageRow, 'repository' | 'tag'> | undefined, limit: number): Promise<ImageRow[]>
+  /** In the order of repository and tag, from behind `after` on. A name with a colon is no tag, but a listing that is kept. */
+  list(after: TagKey | undefined, limit: number): Promise<ImageRow[]>
+  /** A manifest and all that it points to, as far as manifests that were here tell it: what points goes before what it points to. */
+  parts(root: Digest): Promise<PartRow[]>
+}
+
+/** A manifest or blob that belongs to an image. */
+export interface PartRow {
+  digest: Digest
+  kind: 'manifest' | 'blob'
+  /** Bytes, as far as anything says it. */
+  size: number
+  /** How far it is from the root. */
+  depth: number
+  isHere: boolean
+}
+
+/** Patterns of repositories that somebody has told this node to keep. */
+export interface Pins {
+  list(): Promise<PinRow[]>
+  /** One that is there stays as it is. */
+  add(pin: PinRow): Promise<void>
+  remove(pattern: string): Promise<void>
+}
+
+export interface PinRow {
+  pattern: string
+  /** Milliseconds since 1970. */
+  createdAt: number
 }

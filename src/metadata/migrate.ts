@@ -6,6 +6,7 @@ import { copyDatabase } from './copy-database.ts'
 import * as content from './migrations/0001-content.ts'
 import * as stored from './migrations/0002-stored.ts'
 import * as checked from './migrations/0003-checked.ts'
+import * as pins from './migrations/0004-pins.ts'
 import type { SqliteConnection } from './sqlite-connection.ts'
 import { createSqliteDialect } from './sqlite-dialect.ts'
 
@@ -14,6 +15,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0001-content': content,
   '0002-stored': stored,
   '0003-checked': checked,
+  '0004-pins': pins,
 }
 
 /**

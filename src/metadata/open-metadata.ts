@@ -3,6 +3,7 @@ import { createImages } from './images.ts'
 import { createLinks } from './links.ts'
 import { createManifests } from './manifests.ts'
 import type { Metadata } from './metadata.ts'
+import { createPins } from './pins.ts'
 import { createStored } from './stored.ts'
 import { createTags } from './tags.ts'
 
@@ -27,6 +28,7 @@ export async function openMetadata({
     manifests,
     stored,
     images: createImages(database),
+    pins: createPins(database),
     recordManifest(record) {
       const { repository, digest, mediaType, size, origin } = record
       const held = [{ repository, digest, origin }]

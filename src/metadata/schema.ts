@@ -9,6 +9,7 @@ export interface Schema {
   link: LinkTable
   tag: TagTable
   stored: StoredTable
+  pin: PinTable
 }
 
 export interface ManifestTable {
@@ -54,4 +55,10 @@ export interface StoredTable {
   used_at: number
   /** Milliseconds since 1970: when its bytes were last seen to be right. */
   checked_at: number
+}
+
+export interface PinTable {
+  pattern: string
+  /** Milliseconds since 1970. */
+  created_at: number
 }

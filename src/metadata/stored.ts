@@ -2,7 +2,7 @@ import { type CompiledQuery, sql } from 'kysely'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { type Database, forEachRow } from './database.ts'
-import type { HeldRow, Stored, StoredRow } from './metadata.ts'
+import type { HeldRow, Needs, Stored, StoredRow } from './metadata.ts'
 
 /** What is stored, and its part of a write that holds more. */
 export interface StoredRows extends Stored {
@@ -73,6 +73,19 @@ export function createStored({ query, write }: Database, { links, manifests }: N
     return [...held.values()]
   }
 
+  async function needsOf(digests: readonly Digest[]): Promise<Map<Digest, Needs>> {
+    const { rows } = await sql<{ digest: Digest } & Needs>`
+      select
+        value as digest,
+        (
+          select count(*) from reference join stored on stored.digest = reference.parent
+          where reference.child = value
+        ) as parents,
+        (select count(*) from tag where tag.digest = value) as tags
+      from json_each(${JSON.stringify(digests)})`.execute(query)
+    return new Map(rows.map(({ digest, parents, tags }) => [digest, { parents, tags }]))
+  }
+
   function removeAll(rows: readonly HeldRow[]): CompiledQuery[] {
     const digests = rows.map(({ digest }) => ({ digest }))
     return (['stored', 'link', 'manifest'] as const).flatMap((table) =>
@@ -132,6 +145,15 @@ export function createStored({ query, write }: Database, { links, manifests }: N
         ),
       ),
     held: (digests) => heldOf([...digests]),
+    needs: needsOf,
+    async unusedSince(at) {
+      const { total } = await query
+        .selectFrom('stored')
+        .select(({ fn }) => fn.sum<number | null>('size').as('total'))
+        .where('used_at', '<', at)
+        .executeTakeFirstOrThrow()
+      return total ?? 0
+    },
     async remove(rows) {
       await write(removeAll(rows))
       for (const { digest, links: held } of rows) {

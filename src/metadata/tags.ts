@@ -46,6 +46,22 @@ export function createTags({ query, write }: Database, cacheEntries: number): Ta
       remember(row, written)
       return written
     },
+    async remove(repository, tag) {
+      await write([
+        query.deleteFrom('tag').where('repository', '=', repository).where('name', '=', tag).compile(),
+      ])
+      cache.forgotten(keyOf(repository, tag))
+    },
+    async all(after, limit) {
+      const every = query.selectFrom('tag').select(['repository', 'name', 'digest'])
+      const rest = after
+        ? every.where(({ eb, refTuple, tuple }) =>
+            eb(refTuple('repository', 'name'), '>', tuple(after.repository, after.tag)),
+          )
+        : every
+      const rows = await rest.orderBy('repository').orderBy('name').limit(limit).execute()
+      return rows.map(({ repository, name, digest }) => ({ repository, tag: name, digest }))
+    },
     async list(repository, after, limit) {
       const all = query
         .selectFrom('tag')

@@ -1,5 +1,9 @@
 /** Matches repository names (within a project) or tags; see {@link parsePattern}. */
-export type Pattern = (text: string) => boolean
+export interface Pattern {
+  (subject: string): boolean
+  /** As it was written. */
+  readonly text?: string
+}
 
 const maxLength = 256
 const maxAlternatives = 64
@@ -14,7 +18,13 @@ export function parsePattern(text: string): Pattern {
   if (text === '') throw new SyntaxError('an empty pattern matches nothing')
   if (text.length > maxLength) throw new SyntaxError(`a pattern has at most ${maxLength} characters`)
   const alternatives = expandBraces(text).map(tokensOf)
-  return (subject) => alternatives.some((tokens) => matches(tokens, subject))
+  const pattern = (subject: string) => alternatives.some((tokens) => matches(tokens, subject))
+  return Object.assign(pattern, { text })
+}
+
+/** Whether `text` is a pattern and no plain name. */
+export function hasWildcards(text: string): boolean {
+  return /[*?{}]/.test(text)
 }
 
 type Token = { kind: 'literal'; character: string } | { kind: 'one' } | { kind: 'some' } | { kind: 'any' }

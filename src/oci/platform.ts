@@ -18,6 +18,11 @@ export function parsePlatform(text: string): Platform {
   return { os, architecture, ...(variant !== undefined && { variant }) }
 }
 
+/** As {@link parsePlatform} reads it. */
+export function formatPlatform({ os, architecture, variant }: Platform): string {
+  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/')
+}
+
 /** Where `wanted` names no variant, any is right. */
 export function isForPlatform(image: Platform, wanted: Platform): boolean {
   if (image.os !== wanted.os || image.architecture !== wanted.architecture) return false

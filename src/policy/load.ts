@@ -1,7 +1,7 @@
 import type { Site } from '../projects/project.ts'
 import { type Checked, checkSource } from './check.ts'
 import { parseYaml } from './parse-yaml.ts'
-import type { Problem, Warning } from './problem.ts'
+import { formatPlace, type Problem, type Warning } from './problem.ts'
 import { compileCache, compileProject, defaultCache } from './projects.ts'
 import { checkConflicts, checkNames } from './references.ts'
 import { compileRegistry, type Secrets } from './registries.ts'
@@ -101,13 +101,15 @@ async function compile(documents: readonly Checked[], options: LoadOptions): Pro
     .filter((document) => document.kind === 'project')
     .map(({ body, source }) => ({ project: compileProject(body), source }))
   const caches = documents.filter((document) => document.kind === 'cache')
-  const cache = caches[0]?.body
+  const [cache] = caches
 
   problems.push(...checkSite(projects, registries, surroundings))
   const site: Site = Object.freeze({
     projects: new Map(projects.map(({ project }) => [project.name, project])),
     registries: new Map(settings.map((registry) => [registry.name, registry])),
-    cache: cache ? compileCache(cache, surroundings.diskBytes) : defaultCache(surroundings.diskBytes),
+    cache: cache
+      ? compileCache(cache.body, surroundings.diskBytes, formatPlace(cache.source.spot(['pins'])))
+      : defaultCache(surroundings.diskBytes),
   })
   return { site, projects, problems, warnings: warnings(projects, registries) }
 }

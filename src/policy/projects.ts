@@ -26,8 +26,15 @@ export function compileProject(body: ProjectDocument): Project {
   })
 }
 
-/** @param diskBytes of the disk under the data directory; a budget in percent needs it */
-export function compileCache(body: CacheDocument, diskBytes: number | undefined): CacheSettings {
+/**
+ * @param diskBytes of the disk under the data directory; a budget in percent needs it
+ * @param pinsAt where the pins stand
+ */
+export function compileCache(
+  body: CacheDocument,
+  diskBytes: number | undefined,
+  pinsAt?: string,
+): CacheSettings {
   const budget = budgetOf(body.budget, diskBytes)
   return Object.freeze({
     ...(budget !== undefined && { budget }),
@@ -36,6 +43,7 @@ export function compileCache(body: CacheDocument, diskBytes: number | undefined)
     reserve: body.reserve,
     ...(body.maxAge !== undefined && { maxAgeMs: body.maxAge }),
     pins: body.pins,
+    ...(pinsAt !== undefined && { pinsAt }),
     fills: body.fills,
     memory: body.memory,
     scrub: scrubOf(body.scrub),

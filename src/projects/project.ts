@@ -38,6 +38,8 @@ export interface CacheSettings {
   reserve: number
   maxAgeMs?: number
   pins: readonly Pattern[]
+  /** File and line that say so. */
+  pinsAt?: string
   fills: { all: number; perUpstream: number; perClient: number }
   /** How often the bytes of everything are read again, and how many a second. */
   scrub: false | { everyMs: number; rate: number }

@@ -33,7 +33,20 @@ export interface BlobResolver {
    * is here. @returns whether it did: `false` for what is here or on its way
    */
   warm(repository: MirroredRepository, digest: Digest, signal: AbortSignal): Promise<boolean>
+  /**
+   * Settles when the blob is here, whoever fetches it. What it has begun to fetch and nobody else wants ends with `signal`.
+   * @param watch is given what tells how many of its bytes have come
+   */
+  bring(
+    repository: MirroredRepository,
+    digest: Digest,
+    watch: (arrivedBytes: () => number) => void,
+    signal: AbortSignal,
+  ): Promise<void>
 }
+
+/** Of what comes and is evicted again, or is always on its way to others. */
+const mostTries = 5
 
 /** Whose fills those are that no client has asked for. */
 const nobody = ''
@@ -53,6 +66,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
 
   /** What is here and may be read through `repository` without downloading it again; linked on the way. */
   async function share(repository: MirroredRepository, digest: Digest, signal: AbortSignal): Promise<Shared> {
+    await fills.whenFree(digest)
     const fill = fills.find(digest)
     if (fill?.repositories.has(repository.repository)) return { kind: 'growing', fill }
     if (fill) return shareFill(repository, fill, signal)
@@ -109,6 +123,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     digest: Digest,
     apart: boolean,
     address: string,
+    wanted?: AbortSignal,
   ): Promise<RunningFill | undefined> {
     const { upstream, repository: name } = repository
     const statedSize = await metadata.manifests.statedSize(name, digest)
@@ -121,6 +136,7 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
       registry: upstream.client.settings.name,
       statedSize,
       client: address,
+      ...(wanted && { wanted }),
       // The client is looked up each time: a reload may have made another.
       source: {
         open: (from, signal) =>
@@ -172,7 +188,38 @@ export function createBlobResolver(options: BlobResolverOptions): BlobResolver {
     })
   }
 
+  async function fetchAll(
+    repository: MirroredRepository,
+    digest: Digest,
+    watch: (arrivedBytes: () => number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (let tries = 0; tries < mostTries; tries += 1) {
+      signal.throwIfAborted()
+      if (await local.blob(repository.repository, digest)) return
+      const shared = await share(repository, digest, signal)
+      if (shared.kind === 'here') return
+      await misses.guard(`${repository.repository}@${digest}`, async () => {
+        const fill =
+          shared.kind === 'growing'
+            ? shared.fill
+            : await download(repository, digest, shared.kind === 'others', nobody, signal)
+        if (!fill) return
+        watch(() => fill.arrivedBytes)
+        await orAbandon(fill.done, signal)
+      })
+    }
+    throw unavailable('it came, and was not here afterwards')
+  }
+
   return {
+    async bring(repository, digest, watch, signal) {
+      try {
+        await fetchAll(repository, digest, watch, signal)
+      } catch (error) {
+        throw answerFor(error, 'BLOB_UNKNOWN')
+      }
+    },
     async warm(repository, digest, signal) {
       try {
         return await fetchUnasked(repository, digest, signal)

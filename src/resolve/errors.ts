@@ -28,6 +28,12 @@ export function answerFor(
   }
 }
 
+/** What the operator is told: what clients are, and what upstream said. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof UpstreamError ? `${error.message}: ${error.cause.message}` : error.message
+}
+
 export function unavailable(message: string, retryAfterMs = 0, cause?: unknown): RegistryError {
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
   return new RegistryError('UNAVAILABLE', { message, cause, headers: { 'retry-after': String(seconds) } })

@@ -26,6 +26,7 @@ export interface ManifestAnswer extends Provenance {
 export interface ManifestResolver {
   /**
    * One answer for GET and HEAD. With `wantBytes` false nothing is downloaded that is not here.
+   * @param options.patient upstream's word on a tag that has expired is waited for, however slow it is
    * @throws RegistryError `MANIFEST_UNKNOWN`, or `UNAVAILABLE` when upstream could not be asked
    */
   resolve(
@@ -33,6 +34,7 @@ export interface ManifestResolver {
     reference: Reference,
     wantBytes: boolean,
     signal: AbortSignal,
+    options?: { patient?: boolean },
   ): Promise<ManifestAnswer>
 }
 
@@ -98,10 +100,12 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
     repository: ResolvedRepository,
     tag: Tag,
     wantBytes: boolean,
+    patient: boolean,
     paced: Paced,
     signal: AbortSignal,
   ): Promise<ManifestAnswer> {
-    const { row, stored, ...provenance } = await tags.resolve(repository, tag, wantBytes, paced, signal)
+    const found = await tags.resolve(repository, tag, wantBytes, patient, paced, signal)
+    const { row, stored, ...provenance } = found
     const held = stored ?? (await local.manifest(repository.repository, row.digest))
     if (held) return { ...held, ...provenance }
     if (!wantBytes) return { ...stateOf(row), ...provenance }
@@ -118,13 +122,13 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
   }
 
   return {
-    async resolve(repository, reference, wantBytes, signal) {
+    async resolve(repository, reference, wantBytes, signal, { patient = false } = {}) {
       const paced = createPaced()
       try {
         const answer =
           reference.kind === 'digest'
             ? await byDigest(repository, reference.digest, wantBytes, paced, signal)
-            : await byTag(repository, reference.tag, wantBytes, paced, signal)
+            : await byTag(repository, reference.tag, wantBytes, patient, paced, signal)
         await refuseUnpullable(local, repository, reference, answer, lifetime)
         return answer
       } catch (error) {

@@ -130,8 +130,8 @@ export function createPrefetcher(options: PrefetcherOptions): Prefetcher {
   }
 }
 
-/** Whether a registry may be asked for what nobody has asked for yet. */
-function mayAsk(registry: RegistryClient): boolean {
+/** Whether a registry may be asked for what no client has asked for yet. */
+export function mayAsk(registry: RegistryClient): boolean {
   const isLimited = registry.limits().some(({ limitedForMs = 0 }) => limitedForMs > 0)
   return !registry.isDown() && !isLimited && !registry.isSparing()
 }

@@ -20,11 +20,16 @@ export interface ResolvedTag extends Provenance {
 }
 
 export interface TagResolver {
-  /** What a tag points to now, as far as the rules ask upstream for it. @throws UpstreamError, RegistryError */
+  /**
+   * What a tag points to now, as far as the rules ask upstream for it.
+   * @param patient upstream's word is waited for, however slow it is
+   * @throws UpstreamError, RegistryError
+   */
   resolve(
     repository: ResolvedRepository,
     tag: Tag,
     wantBytes: boolean,
+    patient: boolean,
     paced: Paced,
     signal: AbortSignal,
   ): Promise<ResolvedTag>
@@ -61,6 +66,7 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
     tag: Tag,
     row: TagRow | undefined,
     wantBytes: boolean,
+    patient: boolean,
     paced: Paced,
     signal: AbortSignal,
   ): Promise<ResolvedTag> {
@@ -76,7 +82,7 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
       misses.guard(key, () => checkUpstream(options, repository, question, hasOld ? atOnce : paced)),
     )
     try {
-      const unconfirmed = old('slow')
+      const unconfirmed = patient ? undefined : old('slow')
       const checked = orAbandon(check, signal)
       return unconfirmed ? ((await within(checked, graceMs)) ?? unconfirmed) : await checked
     } catch (error) {
@@ -94,14 +100,14 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
       const ask = () => misses.guard(key, () => fetchTag(options, { ...repository, upstream }, tag, paced))
       return orAbandon(checking(`${key} get`, ask), signal)
     },
-    async resolve(repository, tag, wantBytes, paced, signal) {
+    async resolve(repository, tag, wantBytes, patient, paced, signal) {
       const row = await metadata.tags.find(repository.repository, tag)
       const { upstream } = repository
       if (row && (!upstream || freshnessOf(row, repository.freshness, now()).kind === 'fresh')) {
         return { row, source: 'hit', ...(upstream && { ageMs: now() - row.checkedAt }) }
       }
       if (!upstream) throw new RegistryError('MANIFEST_UNKNOWN', { detail: { tag } })
-      return resolveExpired({ ...repository, upstream }, tag, row, wantBytes, paced, signal)
+      return resolveExpired({ ...repository, upstream }, tag, row, wantBytes, patient, paced, signal)
     },
   }
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { pid } from 'node:process'
 import { type Commands, createCommands } from '../admin/commands.ts'
+import type { KnownDoor } from '../admin/names.ts'
 import { openAdminSocket, socketName } from '../admin/socket.ts'
 import type { Config } from '../config/config.ts'
 import type { Troubles } from '../flow/troubles.ts'
@@ -8,25 +9,33 @@ import type { Certificates } from '../http/certificates.ts'
 import type { OpenDoor } from '../http/listen.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Heal } from '../resolve/heal.ts'
-import type { Parts } from './handlers.ts'
+import type { Handlers, Parts } from './handlers.ts'
 
 export interface NodeCommandsOptions {
   version: string
   parts: Parts
-  heal: Heal
+  handlers: Pick<Handlers, 'heal' | 'images' | 'resolved'>
   doors: readonly OpenDoor[]
   certificates: Certificates
   troubles: Pick<Troubles, 'all'>
+  /** The default mirror's project. */
+  mirror: string
 }
 
 export function createNodeCommands(options: NodeCommandsOptions): Commands {
-  const { version, parts, heal, doors, certificates, troubles } = options
-  const { stores, site } = parts
-  const { metadata, blobs, holds } = stores
+  const { version, parts, handlers, doors, certificates, troubles, mirror } = options
+  const { heal, images, resolved } = handlers
+  const { stores, clients, site } = parts
+  const { metadata, blobs, holds, pins, space, usage } = stores
   const startedAt = new Date().toISOString()
+  const named = { site, mirror }
   return createCommands({
-    ...{ metadata, stored: metadata.stored, blobs, holds, heal, certificates },
+    ...{ metadata, certificates },
+    fsck: { stored: metadata.stored, blobs, holds, heal },
+    pull: { ...named, images, resolved, usage },
+    evict: { metadata, space, usage, pins: () => [...site().cache.pins, ...pins.patterns()] },
+    pins: { ...named, pins, space },
+    explain: { ...named, doors: () => doorsToExplain(doors), clients, metadata, usage, pins },
     status() {
       const { budget } = site().cache
       return {
@@ -37,6 +46,12 @@ export function createNodeCommands(options: NodeCommandsOptions): Commands {
       }
     },
   })
+}
+
+/** A site has a registry door, whether it is open now or not. */
+function doorsToExplain(doors: readonly OpenDoor[]): KnownDoor[] {
+  const known = doors.flatMap(({ face, url }) => (face === 'metrics' ? [] : [{ face, url }]))
+  return known.length > 0 ? known : [{ face: 'registry' }]
 }
 
 /** Without it the node serves as well: a folder may be on a file system without sockets, or its name too long for one. */

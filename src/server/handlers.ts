@@ -4,7 +4,7 @@ import { createBlobSender } from '../http/body.ts'
 import { type BufferPool, createBufferPool } from '../http/buffers.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import { byProject } from '../projects/locate.ts'
+import { byProject, type Target } from '../projects/locate.ts'
 import { ownerOf, type Site } from '../projects/project.ts'
 import { createBlobHandler } from '../registry/blobs.ts'
 import { createReferrersHandler, createTagsHandler } from '../registry/listings.ts'
@@ -19,6 +19,8 @@ import { createListings } from '../resolve/listings.ts'
 import { createLocalSource } from '../resolve/local.ts'
 import { createManifestResolver } from '../resolve/manifests.ts'
 import { createPrefetcher } from '../resolve/prefetch.ts'
+import type { ResolvedRepository } from '../resolve/repository.ts'
+import { createWholeImages, type WholeImages } from '../resolve/whole-image.ts'
 import type { Stores } from './stores.ts'
 
 /** What the pooled buffers of all answers may take together. */
@@ -38,6 +40,8 @@ export interface Handlers {
   registry: RegistryHandlers
   heal: Heal
   buffers: BufferPool
+  images: WholeImages
+  resolved(target: Target): ResolvedRepository
 }
 
 export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handlers {
@@ -85,5 +89,6 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
     tags: createTagsHandler(listings, resolved),
     referrers: createReferrersHandler(listings, resolved),
   }
-  return { registry, heal, buffers }
+  const images = createWholeImages({ manifests, blobs: layers, listings, local })
+  return { registry, heal, buffers, images, resolved }
 }

@@ -9,6 +9,7 @@ import { createFills, type Fills, type FillsOptions } from '../fill/fills.ts'
 import { findLeftovers, type Leftovers } from '../fill/leftovers.ts'
 import { createHolds, type Holds } from '../flow/holds.ts'
 import { requestId } from '../flow/request-scope.ts'
+import { openPins, type Pins } from '../jobs/pins.ts'
 import { createScrub, type Scrub, type ScrubOptions } from '../jobs/scrub.ts'
 import { type DiskSpace, openSpace, type Space } from '../jobs/space.ts'
 import { createUsage, type Usage } from '../jobs/usage.ts'
@@ -30,6 +31,7 @@ export interface Stores {
   usage: Usage
   space: Space
   disk(): Promise<DiskSpace>
+  pins: Pins
   /** File of the key that signs tokens. */
   tokenKey: string
 }
@@ -68,10 +70,11 @@ export async function openStores(
   const leftovers = await findLeftovers(data.fills)
   const holds = createHolds<Digest>()
   const usage = owned.use(createUsage({ stored: metadata.stored, onError }))
+  const pins = await openPins(metadata.pins)
   const disk = () => diskSpaceOf(data.blobs)
   const space = owned.use(
     await openSpace({
-      ...{ stored: metadata.stored, blobs, leftovers, usage, holds, settings: cache, onError },
+      ...{ stored: metadata.stored, blobs, leftovers, usage, holds, pins, settings: cache, onError },
       disk,
       onEvicted(count, bytes) {
         metrics.evicted.inc(count)
@@ -81,7 +84,7 @@ export async function openStores(
     }),
   )
   const files = { fills: data.fills, tokenKey: join(data.keys, 'token.json') }
-  return { metadata, blobs, leftovers, holds, usage, space, disk, ...files }
+  return { metadata, blobs, leftovers, holds, usage, space, pins, disk, ...files }
 }
 
 async function diskSpaceOf(folder: string): Promise<DiskSpace> {

@@ -137,10 +137,19 @@ describe('one clear line and an exit code', () => {
     })
   })
 
-  test.each(['ls', 'fsck'])('where there is no data, which %s does not make', async (command) => {
+  test.each([
+    'ls',
+    'fsck',
+    'pull nginx',
+    'evict nginx',
+    'pin nginx',
+    'pin',
+    'unpin nginx',
+    'explain nginx',
+  ])('where there is no data, which %s does not make', async (command) => {
     await using folder = await temporaryDirectory()
     const data = join(folder.path, 'data')
-    const told = await outport([command], { OUTPORT_DATA: data })
+    const told = await outport(command.split(' '), { OUTPORT_DATA: data })
     expect(told).toEqual({ code: 1, stdout: '', stderr: `outport: there is no data: no folder ${data}\n` })
     await expect(stat(data)).rejects.toMatchObject({ code: 'ENOENT' })
   })
@@ -153,24 +162,27 @@ describe('one clear line and an exit code', () => {
     expect((await run(site, ['ls'])).code).toBe(0)
   })
 
-  test('for a node that hangs', async () => {
+  test('for a node that hangs', { timeout: 120_000 }, async () => {
     await using site = await siteWithImage()
     process.kill(site.edge.pid, 'SIGSTOP')
     try {
-      const told = await run(site, ['status'])
-      expect([told.code, told.stderr]).toEqual([1, 'outport: the node says nothing for 15 s\n'])
+      const commands = ['status', 'pull app', 'evict app', 'pin app', 'unpin app', 'explain app']
+      for (const told of await Promise.all(commands.map((command) => run(site, command.split(' ')))))
+        expect(told).toEqual({ code: 1, stdout: '', stderr: 'outport: the node says nothing for 15 s\n' })
     } finally {
       process.kill(site.edge.pid, 'SIGCONT')
     }
   })
 
-  test.skipIf(getuid?.() !== 0)('for another user', async () => {
+  test.skipIf(getuid?.() !== 0)('for another user', { timeout: 120_000 }, async () => {
     await using site = await siteWithImage()
     const socket = join(site.edge.data, 'admin.sock')
     expect((await stat(socket)).mode & 0o777).toBe(0o600)
-    const told = await run(site, ['status'], ['setpriv', '--reuid=65534', '--clear-groups'])
-    expect(told.code).toBe(1)
-    expect(told.stderr).toMatch(/^outport: .*admin\.sock is for the user that the node runs as.*\n$/)
+    for (const command of ['status', 'pull app', 'evict app', 'pin app', 'explain app']) {
+      const told = await run(site, command.split(' '), ['setpriv', '--reuid=65534', '--clear-groups'])
+      expect([told.code, told.stdout]).toEqual([1, ''])
+      expect(told.stderr).toMatch(/^outport: .*admin\.sock is for the user that the node runs as.*\n$/)
+    }
   })
 
   test.each([
@@ -184,6 +196,30 @@ describe('one clear line and an exit code', () => {
     expect([told.code, told.stdout]).toEqual([1, ''])
     expect(told.stderr).toMatch(message)
   })
+})
+
+test.each([
+  ['an image that is none', ['pull', 'Nginx'], 'expected an image such as nginx, .*, found "Nginx"'],
+  ['a registry that is not mirrored', ['pull', 'app:1.2', 'quay.io/a/b'], 'no project mirrors quay.io'],
+  [
+    'a platform that is none',
+    ['pull', '--platform', 'amd64', 'app'],
+    'expected a platform such as .*, found "amd64"',
+  ],
+  [
+    'a time too far away',
+    ['pull', '--until', '2999-01-01T00:00', 'app'],
+    'expected a time within 24 days, found .*',
+  ],
+  ['an image that is none', ['evict', 'a:b:c'], 'expected an image such as nginx, .*, found "a:b:c"'],
+  ['a pattern that is none', ['evict', 'a/{b'], '"{" without "}"'],
+  ['a pattern of tags that is none', ['evict', 'a/*:{b'], '"{" without "}"'],
+])('a running node says in one line what is wrong: %s', async (_, args, message) => {
+  await using site = await siteWithImage()
+  const told = await run(site, args)
+  expect([told.code, told.stdout]).toEqual([1, ''])
+  expect(told.stderr).toMatch(new RegExp(`^outport: ${message.replaceAll('{', '\\{')}\n$`))
+  expect(site.upstream.requests).toEqual([])
 })
 
 test('a folder whose name is too long for a socket serves all the same', async () => {

@@ -3,7 +3,7 @@ import { createHolds } from '../../src/flow/holds.ts'
 import { NoRoomError, openSpace, type SpaceRules } from '../../src/jobs/space.ts'
 import type { HeldRow, StoredRow } from '../../src/metadata/metadata.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
-import { parsePattern } from '../../src/oci/pattern.ts'
+import { type Pattern, parsePattern } from '../../src/oci/pattern.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 
 const digest = (at: number): Digest => digestOf(Buffer.from(String(at)))
@@ -44,6 +44,7 @@ async function home({ rules: own, rows = 0, disk, inUse = [], leftovers = 0 }: H
     },
   }
   const usage = { isInUse: (of: Digest) => used.has(of), flush: async () => {} }
+  const pins: Pattern[] = []
   const errors: unknown[] = []
   const hooks = { onRemove: async (_: Digest) => {} }
   const state = disk ?? { totalBytes: 10_000, freeBytes: 9_000 }
@@ -67,6 +68,7 @@ async function home({ rules: own, rows = 0, disk, inUse = [], leftovers = 0 }: H
       },
     },
     usage,
+    pins: { patterns: () => pins },
     disk: async () => ({ ...state }),
     settings: { ...rules, ...own },
     onEvicted: () => {},
@@ -76,7 +78,7 @@ async function home({ rules: own, rows = 0, disk, inUse = [], leftovers = 0 }: H
   return {
     ...space,
     left: () => held.map(({ usedAt }) => usedAt),
-    ...{ held, usage, removed, errors, hooks, holds, used, stored, disk: state, leftovers: left },
+    ...{ held, usage, removed, errors, hooks, holds, used, pins, stored, disk: state, leftovers: left },
     [Symbol.asyncDispose]: () => space[Symbol.asyncDispose](),
   }
 }
@@ -227,6 +229,67 @@ describe('nothing goes', () => {
     await space.take(20).catch(() => {})
     expect(space.removed).toEqual([digest(1), digest(2)])
   })
+})
+
+describe('what is asked to be given up', () => {
+  const none = async () => new Map<Digest, string>()
+  const goneOf = (given: { gone: readonly HeldRow[] }) => given.gone.map(({ usedAt }) => usedAt)
+
+  test('goes, however little room is needed, but for what somebody reads, holds or keeps', async () => {
+    await using space = await home({ rows: 6, inUse: [2] })
+    using _ = await space.holds.hold(digest(3))
+    const reasons = async (rows: readonly HeldRow[]) => {
+      expect(rows.map(({ usedAt }) => usedAt)).toEqual([1, 4, 5])
+      return new Map([[digest(4), 'it is ours']])
+    }
+    const given = await space.giveUp([1, 2, 3, 4, 5, 77].map(digest), reasons, false)
+    expect([goneOf(given), space.left()]).toEqual([
+      [1, 5],
+      [2, 3, 4, 6],
+    ])
+    expect([...given.stay].map(([of, { why }]) => [of, why])).toEqual([
+      [digest(2), 'it is being read'],
+      [digest(3), 'it is being fetched or pushed'],
+      [digest(4), 'it is ours'],
+    ])
+  })
+
+  test('is only told when it is asked for dryly', async () => {
+    await using space = await home({ rows: 3 })
+    expect(goneOf(await space.giveUp([1, 3].map(digest), none, true))).toEqual([1, 3])
+    expect([space.left(), space.removed]).toEqual([[1, 2, 3], []])
+  })
+
+  test('stays when somebody begins to read it while others go, or its file cannot be removed', async () => {
+    await using space = await home({ rows: 4 })
+    space.hooks.onRemove = async (of) => {
+      if (of === digest(1)) space.used.add(digest(2))
+      if (of === digest(3)) throw new Error('not permitted')
+    }
+    const given = await space.giveUp([1, 2, 3, 4].map(digest), none, false)
+    expect(goneOf(given)).toEqual([1, 4])
+    expect([...given.stay.values()].map(({ why }) => why)).toEqual([
+      'it is being read',
+      'its file could not be removed',
+    ])
+  })
+
+  test('takes its turn with rounds that make room, and what went is not counted any more', async () => {
+    await using space = await home({ rows: 9 })
+    const given = space.giveUp([1, 2, 3, 4, 5].map(digest), none, false)
+    await space.take(20)
+    expect(goneOf(await given)).toEqual([1, 2, 3, 4, 5])
+    expect(space.left()).toEqual([6, 7, 8, 9])
+  })
+})
+
+test('pins by command keep as those of the rules do, and hold when repinned resolves', async () => {
+  await using space = await home({ rows: 9 })
+  for (const row of space.held.slice(0, 3)) row.links.push({ repository, origin: 'filled' })
+  space.pins.push(parsePattern('app'))
+  await space.repinned()
+  await space.take(20)
+  expect(space.left()).toEqual([1, 2, 3])
 })
 
 test('who comes while it goes waits for that', async () => {

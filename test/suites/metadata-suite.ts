@@ -474,6 +474,86 @@ export function metadataSuite(name: string, create: () => Promise<MetadataHome>)
       })
     })
 
+    test('a tag that is removed is known no more, before and after a restart', async () => {
+      await using home = await create()
+      const metadata = await home.open()
+      await metadata.tags.put(tagRow())
+      await metadata.tags.put(tagRow({ repository: tool }))
+      await metadata.tags.remove(alpine, latest)
+      expect(await metadata.tags.find(alpine, latest)).toBeUndefined()
+      const left = [{ repository: tool, tag: latest, digest: digest('manifest') }]
+      expect(await metadata.tags.all(undefined, 10)).toEqual(left)
+      expect(await metadata.tags.all(left[0], 10)).toEqual([])
+      await metadata.close()
+      expect(await (await home.open()).tags.find(alpine, latest)).toBeUndefined()
+    })
+
+    test('the parts of an image are told with what points to them before, and what needs them', async () => {
+      await using home = await create()
+      const metadata = await home.open()
+      const index = digest('index')
+      const child = {
+        mediaType: 'application/vnd.oci.image.manifest.v1+json',
+        digest: digest('manifest'),
+        size: 527,
+      }
+      const other = { ...child, digest: digest('other'), size: 9 }
+      await metadata.recordManifest(manifestRecord({ digest: index, children: [child, other] }))
+      await metadata.recordManifest(manifestRecord())
+      await metadata.recordBlob({
+        digest: digest('layer'),
+        size: 4,
+        repositories: [alpine],
+        origin: 'filled',
+      })
+
+      const parts = await metadata.images.parts(index)
+      expect(parts.map(({ digest: of, ...part }) => [of, part])).toEqual([
+        [index, { kind: 'manifest', size: 527, depth: 0, isHere: true }],
+        ...[
+          [child.digest, { kind: 'manifest', size: 527, depth: 1, isHere: true }] as const,
+          [other.digest, { kind: 'manifest', size: 9, depth: 1, isHere: false }] as const,
+        ].toSorted(([one], [another]) => (one < another ? -1 : 1)),
+        ...[
+          [digest('config'), { kind: 'blob', size: 1470, depth: 2, isHere: false }] as const,
+          [digest('layer'), { kind: 'blob', size: 4, depth: 2, isHere: true }] as const,
+        ].toSorted(([one], [another]) => (one < another ? -1 : 1)),
+      ])
+      const needs = await metadata.stored.needs([index, child.digest, digest('layer'), digest('unknown')])
+      expect([...needs]).toEqual([
+        [index, { parents: 0, tags: 0 }],
+        [child.digest, { parents: 1, tags: 1 }],
+        [digest('layer'), { parents: 1, tags: 0 }],
+        [digest('unknown'), { parents: 0, tags: 0 }],
+      ])
+      expect(await metadata.manifests.children([index, child.digest])).toEqual(
+        new Map([child.digest, other.digest, digest('config'), digest('layer')].map((of) => [of, 1])),
+      )
+      const links = await metadata.links.stored(undefined, 2)
+      expect([...links, ...(await metadata.links.stored(links.at(-1), 9))]).toEqual(
+        [index, child.digest, digest('layer')].sort().map((of) => ({ repository: alpine, digest: of })),
+      )
+    })
+
+    test('pins are kept once each, until they are removed', async () => {
+      await using home = await create()
+      const metadata = await home.open()
+      for (const [pattern, createdAt] of [
+        ['b/**', 2],
+        ['a', 1],
+        ['b/**', 3],
+      ] as const)
+        await metadata.pins.add({ pattern, createdAt })
+      await metadata.close()
+      const { pins } = await home.open()
+      expect(await pins.list()).toEqual([
+        { pattern: 'a', createdAt: 1 },
+        { pattern: 'b/**', createdAt: 2 },
+      ])
+      await pins.remove('a')
+      expect((await pins.list()).map(({ pattern }) => pattern)).toEqual(['b/**'])
+    })
+
     test('closing keeps what is under way and refuses what comes after', async () => {
       await using home = await create()
       const first = await home.open()
