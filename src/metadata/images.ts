@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Digest } from '../oci/digest.ts'
-import { acceptedManifests as manifestTypes } from '../oci/manifest.ts'
+import { acceptedManifests as manifestTypes, mediaTypes } from '../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Database } from './database.ts'
 import type { ImageRow, Images, PartRow } from './metadata.ts'
@@ -21,33 +21,48 @@ interface Part {
   is_here: number
   is_manifest: number
 }
+/** An image's parts are named once each, by its own manifest; this is several times as fast as {@link partsOfIndex}. */
+const partsOfImage = sql`(
+  select json_array(
+    coalesce(stored.size, 0) + coalesce(sum(part.size), 0),
+    (stored.digest is null) + count(*) - count(part.digest)
+  )
+  from reference left join stored as part on part.digest = reference.child
+  where reference.parent = page.digest
+)`
+
+/** Its images may share parts. */
+const partsOfIndex = sql`(
+  with recursive part (digest, depth) as (
+    select page.digest, 0
+    union
+    select reference.child, part.depth + 1
+    from part join reference on reference.parent = part.digest
+    where part.depth < 2
+  )
+  select json_array(coalesce(sum(stored.size), 0), count(*) - count(stored.digest))
+  from (select distinct digest from part) as part
+  left join stored on stored.digest = part.digest
+)`
 
 export function createImages({ query }: Database): Images {
   return {
     async list(after, limit) {
       const from = after ? sql`and (repository, name) > (${after.repository}, ${after.tag})` : sql``
       const { rows } = await sql<Row>`
-        with page as (
-          select repository, name, digest from tag
+        with page as materialized (
+          select repository, name, digest, media_type from tag
           where name not like '%:%' ${from}
           order by repository, name limit ${limit}
         )
         select
-          page.*,
-          (
-            with recursive part (digest, depth) as (
-              select page.digest, 0
-              union
-              select reference.child, part.depth + 1
-              from part join reference on reference.parent = part.digest
-              where part.depth < 2
-            )
-            select json_array(coalesce(sum(stored.size), 0), count(*) - count(stored.digest))
-            from (select distinct digest from part) as part
-            left join stored on stored.digest = part.digest
-          ) as parts,
-          (select used_at from stored where stored.digest = page.digest) as used_at
-        from page
+          repository,
+          name,
+          page.digest,
+          stored.used_at,
+          case when media_type in (${mediaTypes.ociManifest}, ${mediaTypes.dockerManifest})
+            then ${partsOfImage} else ${partsOfIndex} end as parts
+        from page left join stored on stored.digest = page.digest
         order by repository, name`.execute(query)
       return rows.map(imageOf)
     },

@@ -554,6 +554,77 @@ export function metadataSuite(name: string, create: () => Promise<MetadataHome>)
       expect((await pins.list()).map(({ pattern }) => pattern)).toEqual(['b/**'])
     })
 
+    describe('images', () => {
+      const parts = (...names: string[]) =>
+        names.map((name) => ({ mediaType: 'part', digest: digest(name), size: name.length }))
+
+      async function put(metadata: Metadata, tag: string, kind: 'manifest' | 'index', children: string[]) {
+        const record = manifestRecord({
+          digest: digest(tag),
+          mediaType: `application/vnd.oci.image.${kind}.v1+json`,
+          size: 100,
+          children: parts(...children),
+          tag: { tag: parseTag(tag), checkedAt: 1 },
+        })
+        await metadata.recordManifest(record)
+      }
+      const keep = (metadata: Metadata, ...names: string[]) =>
+        Promise.all(
+          names.map((name) =>
+            metadata.recordBlob({
+              digest: digest(name),
+              size: name.length,
+              repositories: [alpine],
+              origin: 'filled',
+            }),
+          ),
+        )
+      const told = async (metadata: Metadata) =>
+        (await metadata.images.list(undefined, 100)).map(({ tag, bytes, missing }) => [tag, bytes, missing])
+
+      test('are told with what of them is here and how many parts are not', async () => {
+        await using home = await create()
+        const metadata = await home.open()
+        await put(metadata, 'one', 'manifest', ['a', 'bb', 'ccc'])
+        await put(metadata, 'two', 'manifest', ['a', 'dddd'])
+        await keep(metadata, 'a', 'bb')
+        expect(await told(metadata)).toEqual([
+          ['one', 103, 1],
+          ['two', 101, 1],
+        ])
+      })
+
+      test('of an index are each part once, those of its images among them', async () => {
+        await using home = await create()
+        const metadata = await home.open()
+        await put(metadata, 'amd64', 'manifest', ['base', 'amd'])
+        await put(metadata, 'arm64', 'manifest', ['base', 'arm'])
+        await put(metadata, 'whole', 'index', ['amd64', 'arm64', 'riscv'])
+        await keep(metadata, 'base', 'arm')
+        const [, , whole] = await metadata.images.list(undefined, 100)
+        expect(whole).toMatchObject({
+          tag: 'whole',
+          bytes: 300 + 4 + 3,
+          missing: 2,
+          usedAt: expect.any(Number),
+        })
+      })
+
+      test('whose manifest is not here are told, too, in pages', async () => {
+        await using home = await create()
+        const metadata = await home.open()
+        for (const tag of ['a', 'b', 'c']) await put(metadata, tag, 'manifest', ['x'])
+        await metadata.stored.remove(await metadata.stored.held([digest('b')]))
+        const [first] = await metadata.images.list(undefined, 1)
+        expect(first).toMatchObject({ repository: alpine, tag: 'a', digest: digest('a'), missing: 1 })
+        const rest = await metadata.images.list(first, 5)
+        expect(rest.map(({ tag, missing, usedAt }) => [tag, missing, usedAt !== undefined])).toEqual([
+          ['b', 1, false],
+          ['c', 1, true],
+        ])
+      })
+    })
+
     test('closing keeps what is under way and refuses what comes after', async () => {
       await using home = await create()
       const first = await home.open()
