@@ -4,6 +4,7 @@ import { amountOf } from '../test/support/upstream/cli.ts'
 import { coldClients } from './cold-clients/question.ts'
 import { hotBlob } from './hot-blob/question.ts'
 import { hotManifest } from './hot-manifest/question.ts'
+import { keeping } from './keeping/question.ts'
 import { mirror } from './mirror/question.ts'
 import { start } from './start/question.ts'
 import type { BenchSettings, Question } from './support/question.ts'
@@ -12,7 +13,7 @@ import { formatSections } from './support/sections-table.ts'
 import { peerOf } from './support/servers/peer.ts'
 import { formatTable } from './support/table.ts'
 
-const questions: readonly Question[] = [hotBlob, coldClients, start, hotManifest, mirror]
+const questions: readonly Question[] = [hotBlob, coldClients, start, hotManifest, mirror, keeping]
 const deadlineMinutes = 20
 
 const partLines = ({ parts = [] }: Question) =>

@@ -10,6 +10,9 @@ const repositories = 1000
 const blobsOfImage = 9
 const blobBytes = 1024
 
+/** When they were looked at: long after now, so that scrub leaves them alone. */
+const farAway = 4_000_000_000_000
+
 /** Nine small blobs and their manifest. */
 export const rowsOfImage = blobsOfImage + 1
 
@@ -47,7 +50,7 @@ async function addImage(data: string, insert: Inserts, at: number, usedAt: numbe
   for (const { digest, bytes } of blobs) insert.reference.run(manifest.digest, digest, blobType, bytes.length)
   for (const [index, { digest, bytes }] of [manifest, ...blobs].entries()) {
     insert.link.run(repository, digest, usedAt)
-    insert.stored.run(digest, bytes.length, usedAt + index, usedAt)
+    insert.stored.run(digest, bytes.length, usedAt + index, farAway)
   }
   await Promise.all([manifest, ...blobs].map((content) => writeBlob(data, content)))
 }

@@ -23,6 +23,8 @@ export interface RunningServer extends AsyncDisposable {
 
 /** A server with its folder and its port, to be started as often as wanted. Disposing it removes the folder. */
 export interface Installation extends AsyncDisposable {
+  /** Holds everything that the server keeps. */
+  readonly folder: string
   start(signal: AbortSignal): Promise<RunningServer>
 }
 
@@ -37,6 +39,7 @@ export async function install(server: Server, upstream: string): Promise<Install
   const launch = await server.prepare({ port, folder, upstream })
   const held = owned.move()
   return {
+    folder,
     start: (signal) => launchServer(server.name, { port, folder, launch }, signal),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }

@@ -22,8 +22,11 @@ export interface BlobStore {
   spoilt(digest: Digest): Promise<SpoiltBlob | undefined>
   /** Everything that is here, in no order; what comes and goes meanwhile may be among it. */
   list(signal: AbortSignal): AsyncIterable<Digest>
-  /** Its bytes go; who has opened it reads on. Nothing happens where it is absent. */
-  remove(digest: Digest): Promise<void>
+  /**
+   * Its bytes go; who has opened it reads on. Nothing happens where it is absent.
+   * @param size where it is known, what only larger ones have is not looked for
+   */
+  remove(digest: Digest, size?: number): Promise<void>
 }
 
 /** Files of which some extents may still be right. */

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { lstat, open, readdir, rename, rm } from 'node:fs/promises'
+import { lstat, open, readdir, rename, rm, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { errorCodeOf } from '../flow/error-code.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, digestAlgorithms, digestOf, hexOf, isDigest } from '../oci/digest.ts'
 import type { BlobStore, FoundBlob } from './blob-store.ts'
+import { extentBytes } from './extents.ts'
 import { createFolders, syncFolder } from './folders.ts'
 import { createStoredFiles, type StoredFilesOptions } from './stored-files.ts'
 
@@ -93,10 +94,10 @@ export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
       }
     },
     spoilt: files.spoilt,
-    async remove(digest) {
-      // In this order: extents alone are no blob.
-      await rm(pathOf(digest), { force: true })
-      await rm(extentsOf(digest), { force: true })
+    async remove(digest, size = Number.POSITIVE_INFINITY) {
+      // In this order: extents alone are no blob. Not `rm`, which looks at a file before it removes it.
+      await unlessAbsent(unlink(pathOf(digest)))
+      if (size > extentBytes) await unlessAbsent(unlink(extentsOf(digest)))
       await files.forget(digest)
     },
   }

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { type FileHandle, lstat, mkdir, rename, rm } from 'node:fs/promises'
+import { type FileHandle, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCodeOf } from '../flow/error-code.ts'
 import { createSlots } from '../flow/slots.ts'
@@ -47,8 +47,10 @@ export function createStoredFiles(options: StoredFilesOptions): StoredFiles {
   const { pathOf, extentsOf, drafts, quarantine, lifetime } = options
   const proofs = createProofs()
   const slots = createSlots(mostHashing)
-  const asideOf = (digest: Digest) => join(quarantine, `${algorithmOf(digest)}-${hexOf(digest)}`)
-  const forget = (digest: Digest) => rm(asideOf(digest), { force: true })
+  const asideNameOf = (digest: Digest) => `${algorithmOf(digest)}-${hexOf(digest)}`
+  const asideOf = (digest: Digest) => join(quarantine, asideNameOf(digest))
+  /** The names that may be in quarantine: mostly none, and every blob that comes or goes asks. */
+  let aside: Promise<Set<string>> | undefined
   const look = (digest: Digest) => unlessAbsent(lstat(pathOf(digest), { bigint: true }))
 
   function begin(digest: Digest, identity: Identity): Proof {
@@ -68,10 +70,27 @@ export function createStoredFiles(options: StoredFilesOptions): StoredFiles {
     })
   }
 
+  function namesAside(): Promise<Set<string>> {
+    aside ??= unlessAbsent(readdir(quarantine)).then((names = []) => new Set(names))
+    aside.catch(() => {
+      aside = undefined
+    })
+    return aside
+  }
+
+  async function forget(digest: Digest): Promise<void> {
+    const names = await namesAside()
+    if (!names.has(asideNameOf(digest))) return
+    await rm(asideOf(digest), { force: true })
+    names.delete(asideNameOf(digest))
+  }
+
   /** Unless another has taken its place meanwhile. */
   async function putAside(digest: Digest, { ino }: Identity): Promise<void> {
     if ((await look(digest))?.ino !== ino) return
     await mkdir(quarantine, { recursive: true, mode: 0o700 })
+    const names = await namesAside()
+    names.add(asideNameOf(digest))
     await rename(pathOf(digest), asideOf(digest))
     options.onRotten(digest, asideOf(digest))
   }

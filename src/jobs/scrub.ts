@@ -30,6 +30,9 @@ export interface ScrubOptions {
 }
 
 const pageRows = 100
+/** What a small blob counts of the rate, too: to open a file costs about as much as to read so much of it. */
+const leastBytes = 256 * 1024
+const noteMs = 10_000
 /** After what could not be read, or not be healed, it is tried again. */
 const againMs = 3_600_000
 /** Between two looks whether it is time for anything. */
@@ -43,33 +46,61 @@ export function createScrub(options: ScrubOptions): Scrub {
   let bandwidth = bandwidthOf(rules)
   let changed = Promise.withResolvers<void>()
 
-  async function pace(count: number): Promise<void> {
-    await bandwidth?.take(count, () => false, signal)
+  const take = (count: number) => bandwidth?.take(count, () => false, signal) ?? Promise.resolve()
+  const pace = (count: number) => {
     options.onRead?.(count)
+    return take(count)
   }
 
-  async function look(digest: Digest, { everyMs }: ScrubRules): Promise<void> {
+  /** @returns whether it is right now; else it is noted that its turn comes soon */
+  async function look(digest: Digest, { everyMs }: ScrubRules): Promise<boolean> {
+    let bytes = 0
     try {
-      const outcome = await blobs.check(digest, pace, signal)
+      const outcome = await blobs.check(
+        digest,
+        (count) => {
+          bytes += count
+          return pace(count)
+        },
+        signal,
+      )
       options.onLooked?.(outcome === 'right' ? 'right' : 'wrong')
       if (outcome !== 'right') await heal(digest, signal)
+      return true
     } catch (error) {
-      signal.throwIfAborted()
+      unlessStopped(error)
       // As if it had been looked at so long ago that its turn comes soon.
       await stored.checked([digest], now() - everyMs + Math.min(everyMs, againMs))
-      throw error
+      return false
+    } finally {
+      if (bytes < leastBytes && !signal.aborted) await take(leastBytes - bytes)
     }
-    await stored.checked([digest], now())
+  }
+  /** What was right is noted together: each note waits for the disk. */
+  async function lookAt(digests: readonly Digest[]): Promise<void> {
+    let right: Digest[] = []
+    let notedAt = performance.now()
+    async function note(): Promise<void> {
+      await stored.checked(right, now())
+      right = []
+      notedAt = performance.now()
+    }
+    try {
+      for (const digest of digests) {
+        signal.throwIfAborted()
+        if (rules && (await look(digest, rules))) right.push(digest)
+        if (performance.now() - notedAt > noteMs) await note()
+      }
+    } finally {
+      await note()
+    }
   }
   /** Whatever it is time for. */
   async function pass(): Promise<void> {
     while (rules) {
       const digests = await stored.longestUnchecked(now() - rules.everyMs, pageRows)
       if (digests.length === 0) return
-      for (const digest of digests) {
-        signal.throwIfAborted()
-        if (rules) await look(digest, rules).catch(unlessStopped)
-      }
+      await lookAt(digests)
     }
   }
   function unlessStopped(error: unknown): void {
@@ -91,7 +122,8 @@ export function createScrub(options: ScrubOptions): Scrub {
   return {
     follow(next) {
       rules = next
-      bandwidth = bandwidthOf(next)
+      // What is being looked at is not read any faster because it is the last.
+      if (next) bandwidth = bandwidthOf(next)
       changed.resolve()
       changed = Promise.withResolvers()
     },

@@ -1,6 +1,7 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Leftovers } from '../fill/leftovers.ts'
 import type { Room } from '../fill/room.ts'
+import { failpoint } from '../flow/failpoint.ts'
 import type { Holds } from '../flow/holds.ts'
 import { createTurns } from '../flow/turns.ts'
 import type { HeldRow, Stored, StoredRow } from '../metadata/metadata.ts'
@@ -8,6 +9,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Pattern } from '../oci/pattern.ts'
 import { evictionsOf } from './evictions.ts'
 import type { Pins } from './pins.ts'
+import { createRounds } from './rounds.ts'
 import type { Usage } from './usage.ts'
 
 /** Keeps what was fetched within its budget, and leaves the rest of the disk to others. */
@@ -122,7 +124,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   /** Nothing up to there may go, as was found a while ago: what is pinned is mostly old. */
   let stays: StoredRow | undefined
   /** One round at a time, else each of them would evict as much; one for what is too old gives way after every page. */
-  const rounds = createTurns()
+  const rounds = createRounds()
   const takers = createTurns()
   const timer = setInterval(() => void tidy().catch(options.onError), tidyMs).unref()
 
@@ -161,10 +163,12 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     const unusedSince = now() - (settings.maxAgeMs ?? Number.POSITIVE_INFINITY)
     let after: StoredRow | undefined
     while (!isClosed && (after?.usedAt ?? Number.NEGATIVE_INFINITY) < unusedSince) {
+      const beganAt = performance.now()
       await usage.flush()
       const { last } = await rounds.take(() => evictPage(after, 0, unusedSince))
       if (!last) break
       after = last
+      await rounds.restAfter(beganAt)
     }
     await makeRoom()
   }
@@ -176,12 +180,14 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     await usage.flush()
     let found = false
     for (let after = stays; bytes > 0 && !isClosed; ) {
+      const beganAt = performance.now()
       const page = await evictPage(after, bytes, Number.NEGATIVE_INFINITY)
       bytes -= page.bytes
       found ||= page.bytes > 0
       if (!page.last) break
       after = page.last
       if (!found) stays = after
+      if (bytes > 0) await rounds.restAfter(beganAt)
     }
     if (bytes <= 0) return
     barrenUntil = performance.now() + barrenMs
@@ -220,18 +226,21 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
 
   /** The bytes first: a link to what is not there is a reason to fetch it, a file without a link is lost. */
   async function remove(rows: readonly HeldRow[]): Promise<HeldRow[]> {
+    failpoint('before-unlink')
     const removed: HeldRow[] = []
     let failure: { error: unknown } | undefined
     for (const row of rows) {
       if (isClosed) break
       if (usage.isInUse(row.digest)) continue
       try {
-        await blobs.remove(row.digest)
+        await blobs.remove(row.digest, row.size || undefined)
         removed.push(row)
       } catch (error) {
         failure = { error }
       }
+      failpoint('amid-unlinks')
     }
+    failpoint('after-unlinks')
     if (failure) options.onError(failure.error)
     if (removed.length === 0) return []
     await stored.remove(removed)
@@ -246,7 +255,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     takenBytes += bytes
     try {
       if (await fits()) return
-      await makeRoom()
+      await rounds.urgently(evict)
       if (await fits()) return
     } catch (cause) {
       takenBytes -= bytes
@@ -257,6 +266,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   }
   function stop(): void {
     isClosed = true
+    rounds.stop()
     clearInterval(timer)
   }
   function giveBack(bytes: number, landed: number): void {
@@ -273,9 +283,9 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
       stays = undefined
       tidy().catch(options.onError)
     },
-    giveUp: (digests, reasons, dry) => rounds.take(() => giveUp(digests, reasons, dry)),
+    giveUp: (digests, reasons, dry) => rounds.urgently(() => giveUp(digests, reasons, dry)),
     repinned: () =>
-      rounds.take(async () => {
+      rounds.urgently(async () => {
         barrenUntil = Number.NEGATIVE_INFINITY
         stays = undefined
       }),

@@ -12,6 +12,7 @@ function home(own: ScrubRules | false, texts: string[], bad: Record<string, 'rot
   const looked: string[] = []
   const healed: string[] = []
   const errors: unknown[] = []
+  const read: number[] = []
   const nameOf = (of: Digest) => texts.find((text) => digest(text) === of) ?? ''
   const check = vi.fn(async (of: Digest, pace: (count: number) => Promise<void>) => {
     looked.push(nameOf(of))
@@ -19,6 +20,9 @@ function home(own: ScrubRules | false, texts: string[], bad: Record<string, 'rot
     return bad[nameOf(of)] ?? ('right' as const)
   })
   const heal = vi.fn(async (of: Digest) => void healed.push(nameOf(of)))
+  const checked = vi.fn(async (digests: readonly Digest[], at: number) => {
+    for (const of of digests) checkedAt.set(of, at)
+  })
   const scrub = createScrub({
     stored: {
       longestUnchecked: async (before, limit) =>
@@ -27,23 +31,24 @@ function home(own: ScrubRules | false, texts: string[], bad: Record<string, 'rot
           .sort(([, one], [, other]) => one - other)
           .map(([of]) => of)
           .slice(0, limit),
-      checked: async (digests, at) => {
-        for (const of of digests) checkedAt.set(of, at)
-      },
+      checked,
     },
     blobs: { check },
     heal,
     rules: own,
+    onRead: (count) => read.push(count),
     onError: (error) => errors.push(error),
     now: () => time++,
   })
   return {
     scrub,
     check,
+    checked,
     heal,
     looked,
     healed,
     errors,
+    read,
     later: (ms: number) => {
       time += ms
     },
@@ -84,7 +89,21 @@ test('nothing is looked at until the rules want it', async () => {
 
 test('it ends in the middle of a blob', async () => {
   const site = home({ ...rules, rate: 1 }, ['a', 'b'])
-  await expect.poll(() => site.looked).toEqual(['a', 'b'])
+  await expect.poll(() => site.looked).toEqual(['a'])
   await site.scrub[Symbol.asyncDispose]()
   expect(site.errors).toEqual([])
+})
+
+test('a small blob counts of the rate as more than its bytes, and what was read is told', async () => {
+  await using site = home({ ...rules, rate: 1 }, ['a', 'b'])
+  await expect.poll(() => site.read).toEqual([1000])
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(site.looked).toEqual(['a'])
+})
+
+test('what is right is noted together, what is not by itself', async () => {
+  await using site = home(rules, ['a', 'b', 'c', 'd'], { b: 'rotten' })
+  site.heal.mockRejectedValueOnce(new Error('upstream is down'))
+  const noted = () => site.checked.mock.calls.map(([digests]) => digests.length)
+  await expect.poll(noted).toEqual([1, 3])
 })

@@ -26,6 +26,7 @@ const tools = {
   strace: { names: ['strace'], folders: pathFolders() },
   openssl: { names: ['openssl'], folders: pathFolders() },
   faketime: { names: ['faketime'], folders: pathFolders() },
+  'mkfs.ext4': { names: ['mkfs.ext4'], folders: system },
   mkfifo: { names: ['mkfifo'], folders: pathFolders() },
   python3: { names: ['python3'], folders: pathFolders() },
   'systemd-analyze': { names: ['systemd-analyze'], folders: pathFolders() },

@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { mirrorPolicies } from '../../../test/support/mirror-policy.ts'
+import { type MirrorOverrides, mirrorPolicies } from '../../../test/support/mirror-policy.ts'
 import type { Server } from './server.ts'
 
 export interface OutportOptions {
@@ -11,13 +11,17 @@ export interface OutportOptions {
   compileCache?: string
   /** Folder for a CPU profile, written when it ends. */
   profile?: string
+  /** What its policies say beside where the upstream is. */
+  policy?: MirrorOverrides
+  /** Where it keeps its data, instead of a folder of its own. */
+  data?: string
 }
 
 const root = join(import.meta.dirname, '../../..')
 
 /** This checkout, as `npm start` runs it, or what was packed of it, with the access log off as that of the others. */
 export async function outport(options: OutportOptions = {}): Promise<Server> {
-  const { name = 'outport', command, compileCache, profile } = options
+  const { name = 'outport', command, compileCache, profile, policy, data } = options
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
   const profiling = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]
   return {
@@ -27,7 +31,7 @@ export async function outport(options: OutportOptions = {}): Promise<Server> {
       const policies = join(folder, 'policies')
       await mkdir(policies)
       for (const [file, text] of Object.entries(
-        mirrorPolicies({ url: upstream }, { registry: { segments: 'auto' } }),
+        mirrorPolicies({ url: upstream }, { registry: { segments: 'auto' }, ...policy }),
       ))
         await writeFile(join(policies, file), text)
       return {
@@ -35,7 +39,7 @@ export async function outport(options: OutportOptions = {}): Promise<Server> {
         args: command === undefined ? [...profiling, join(root, 'outport.js'), 'serve'] : ['serve'],
         env: {
           OUTPORT_LISTEN: `127.0.0.1:${port}`,
-          OUTPORT_DATA: join(folder, 'data'),
+          OUTPORT_DATA: data ?? join(folder, 'data'),
           OUTPORT_POLICIES: policies,
           OUTPORT_LOG_LEVEL: process.env.OUTPORT_LOG_LEVEL ?? 'warn',
           ...(compileCache !== undefined && { NODE_COMPILE_CACHE: compileCache }),

@@ -33,7 +33,7 @@ export async function soak(
 }
 
 /** mulberry32. */
-function chanceOf(seed: number): Chance {
+export function chanceOf(seed: number): Chance {
   let state = seed
   function below(limit: number): number {
     state = (state + 0x6d2b79f5) >>> 0
