@@ -36,11 +36,21 @@ export function createLogger({ rest, parts }: LogLevels, destination?: Destinati
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: errorOf },
   }
-  const log = destination ? pino(options, destination) : pino(options)
+  const log = pino(options, destination ?? standardOutput())
   const children = new Map(
     logParts.map((part) => [part, log.child({ part }, { level: parts[part] ?? rest })]),
   )
   return Object.assign(log, { part: (name: LogPart) => children.get(name) ?? log })
+}
+
+/** So much waits for a full disk to have room again; then lines are lost. */
+const mostWaiting = 1024 * 1024
+
+/** A log that cannot be written is no reason to stop: there is nobody who could be told. */
+function standardOutput(): DestinationStream {
+  const output = pino.destination({ fd: 1, sync: true, maxLength: mostWaiting })
+  output.on('error', () => {})
+  return output
 }
 
 /** An error in one line with its causes; the stack only of what nobody expected. */

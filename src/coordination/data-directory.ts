@@ -1,5 +1,6 @@
 import { access, constants, lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type Digest, isDigest } from '../oci/digest.ts'
 
 /** Where everything of a node stands. */
 export interface DataDirectory {
@@ -31,15 +32,28 @@ export async function prepareDataDirectory(directory: string): Promise<DataDirec
   return { database: join(directory, 'outport.db'), ...folders }
 }
 
-/** Clears what a process that was killed has left behind: drafts, and parts that hold nothing. Call it as the owner. */
-export async function clearLeftovers({ fills, uploads }: DataDirectory): Promise<void> {
+/**
+ * Clears what a process that was killed has left behind: drafts, and parts that hold nothing. Call it as the owner.
+ * @returns the blobs that have just come of growing files, and that nobody may have noted
+ */
+export async function clearLeftovers({ fills, uploads }: DataDirectory): Promise<Digest[]> {
   for (const name of await readdir(uploads)) await rm(join(uploads, name), { recursive: true, force: true })
   const names = await readdir(fills)
+  const adopted: Digest[] = []
   for (const name of names) {
     const file = join(fills, name)
-    const hasPart = names.includes(`${name.split('.')[0]}.part`)
+    const [id = ''] = name.split('.')
+    const hasPart = names.includes(`${id}.part`)
+    if (!hasPart && name.endsWith('.marks')) adopted.push(...digestsOf(id))
     if (!hasPart || (await lstat(file)).size === 0) await rm(file, { recursive: true, force: true })
   }
+  return adopted
+}
+
+/** A growing file is named `<algorithm>-<hex>`, and may have more behind that. */
+function digestsOf(id: string): Digest[] {
+  const digest: string = id.split('-').slice(0, 2).join(':')
+  return isDigest(digest) ? [digest] : []
 }
 
 async function prepare(folder: string): Promise<void> {

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { BlobStore, Growing, OpenBlob } from '../blobs/blob-store.ts'
 import { orAbandon } from '../flow/abandon.ts'
 import { startDeadline } from '../flow/deadline.ts'
+import { failpoint } from '../flow/failpoint.ts'
 import type { Holds } from '../flow/holds.ts'
 import { noteWait } from '../flow/request-scope.ts'
 import type { Slots } from '../flow/slots.ts'
@@ -65,7 +66,7 @@ export interface FillSurroundings {
   /** Of the growing files. */
   directory: string
   blobs: BlobStore
-  metadata: Pick<Metadata, 'recordBlob'>
+  metadata: Pick<Metadata, 'recordBlob' | 'stored'>
   room: Room
   /** Of digests that something is about to point to. */
   holds: Holds<Digest>
@@ -104,10 +105,23 @@ export function startFill(
   const part = join(options.directory, id)
   const arrived = options.metrics.upstreamBytes.labels({ registry })
   let committed: number | undefined
+  /** @returns whether it could be */
   const record = (names: Iterable<RepositoryName>, size: number) =>
-    options.metadata
-      .recordBlob({ digest, size, repositories: [...names], origin: 'filled' })
-      .catch((error: unknown) => options.onError(error, digest))
+    options.metadata.recordBlob({ digest, size, repositories: [...names], origin: 'filled' }).then(
+      () => true,
+      (error: unknown) => {
+        options.onError(error, digest)
+        return false
+      },
+    )
+  /** Nobody would ever count or give up a file that the database does not know. */
+  async function removeUnlessKnown(): Promise<void> {
+    try {
+      if ((await options.metadata.stored.held([digest])).length === 0) await options.blobs.remove(digest)
+    } catch (error) {
+      options.onError(error, digest)
+    }
+  }
   const fill: Fill = createFill(
     {
       digest,
@@ -135,9 +149,10 @@ export function startFill(
       },
       async commit(file, extents, size) {
         await options.blobs.adopt(digest, file, extents)
+        failpoint('after-adoption')
         // Before the last bytes are released: what a client has got must be here after a kill.
         committed = size
-        await record(repositories, size)
+        if (!(await record(repositories, size))) await removeUnlessKnown()
       },
       onBytes(count) {
         arrivedBytes += count

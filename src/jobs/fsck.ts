@@ -25,11 +25,10 @@ export interface FsckSums {
 }
 
 export interface FsckOptions {
-  stored: Pick<Stored, 'all' | 'held' | 'bytes' | 'checked'>
+  stored: Pick<Stored, 'all' | 'held' | 'bytes' | 'checked' | 'now'>
   blobs: Pick<BlobStore, 'check' | 'list' | 'remove'>
   holds: Pick<Holds<Digest>, 'claim'>
   heal(digest: Digest, signal: AbortSignal): Promise<boolean>
-  now?: () => number
 }
 
 const pageRows = 500
@@ -39,7 +38,7 @@ const pageRows = 500
  * @param repair what is rotten or absent is fetched again, what nothing knows of is removed
  */
 export async function* fsck(
-  { stored, blobs, holds, heal, now = Date.now }: FsckOptions,
+  { stored, blobs, holds, heal }: FsckOptions,
   repair: boolean,
   signal: AbortSignal,
 ): AsyncGenerator<FsckEvent, void> {
@@ -78,7 +77,7 @@ export async function* fsck(
       }
       yield { kind: 'progress', ...sums }
     }
-    await stored.checked(right, now())
+    await stored.checked(right, stored.now())
     if (page.length < pageRows) break
   }
 

@@ -159,7 +159,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
   async function tidy(): Promise<void> {
     stays = undefined
     await count()
-    await leftovers.drop(0, now() - leftoverMs)
+    await leftovers.drop(0, Math.min(now(), Date.now()) - leftoverMs)
     const unusedSince = now() - (settings.maxAgeMs ?? Number.POSITIVE_INFINITY)
     let after: StoredRow | undefined
     while (!isClosed && (after?.usedAt ?? Number.NEGATIVE_INFINITY) < unusedSince) {
@@ -226,6 +226,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
 
   /** The bytes first: a link to what is not there is a reason to fetch it, a file without a link is lost. */
   async function remove(rows: readonly HeldRow[]): Promise<HeldRow[]> {
+    if (rows.length === 0) return []
     failpoint('before-unlink')
     const removed: HeldRow[] = []
     let failure: { error: unknown } | undefined

@@ -114,6 +114,8 @@ export interface Needs {
 
 /** What is on the disk, and when it was last used. */
 export interface Stored {
+  /** The time by which uses are noted, milliseconds since 1970: later than every earlier one, whoever sets the clock. */
+  now(): number
   /** Takes up what has a link and was not noted as stored, because the node was killed in between. */
   reconcile(): Promise<void>
   /** Of all of it together. */

@@ -1,10 +1,11 @@
+import { createSteadyClock } from '../flow/steady-clock.ts'
 import { type DatabaseOptions, openDatabase } from './database.ts'
 import { createImages } from './images.ts'
 import { createLinks } from './links.ts'
 import { createManifests } from './manifests.ts'
 import type { Metadata } from './metadata.ts'
 import { createPins } from './pins.ts'
-import { createStored } from './stored.ts'
+import { createStored, newestUse } from './stored.ts'
 import { createTags } from './tags.ts'
 
 export interface MetadataOptions extends DatabaseOptions {
@@ -20,7 +21,8 @@ export async function openMetadata({
   const links = createLinks(database, cacheEntries)
   const tags = createTags(database, cacheEntries)
   const manifests = createManifests(database, cacheEntries)
-  const stored = createStored(database, { links, manifests })
+  const now = createSteadyClock(await newestUse(database))
+  const stored = createStored(database, { links, manifests, now })
 
   return {
     links,
@@ -36,7 +38,7 @@ export async function openMetadata({
       const written = database.write([
         ...manifests.insert(record),
         ...links.insert(held),
-        stored.upsert({ digest, size, usedAt: Date.now() }),
+        stored.upsert({ digest, size, usedAt: now() }),
         ...(tagged ?? []).map(tags.upsert),
       ])
       manifests.remember(record, written)
@@ -46,10 +48,7 @@ export async function openMetadata({
     },
     recordBlob({ digest, size, repositories, origin }) {
       const held = repositories.map((repository) => ({ repository, digest, origin }))
-      const written = database.write([
-        ...links.insert(held),
-        stored.upsert({ digest, size, usedAt: Date.now() }),
-      ])
+      const written = database.write([...links.insert(held), stored.upsert({ digest, size, usedAt: now() })])
       links.remember(held, written)
       return written
     },

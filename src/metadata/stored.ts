@@ -9,13 +9,23 @@ export interface StoredRows extends Stored {
   upsert(row: StoredRow): CompiledQuery
 }
 
-/** Whose rows go with the bytes. */
 interface Neighbours {
+  /** Whose rows go with the bytes. */
   links: { forget(repository: RepositoryName, digest: Digest): void }
   manifests: { forget(digest: Digest): void }
+  now(): number
 }
 
-export function createStored({ query, write }: Database, { links, manifests }: Neighbours): StoredRows {
+/** Milliseconds since 1970; 0 where nothing is stored. */
+export async function newestUse({ query }: Pick<Database, 'query'>): Promise<number> {
+  const { newest } = await query
+    .selectFrom('stored')
+    .select(({ fn }) => fn.max<number | null>('used_at').as('newest'))
+    .executeTakeFirstOrThrow()
+  return newest ?? 0
+}
+
+export function createStored({ query, write }: Database, { links, manifests, now }: Neighbours): StoredRows {
   function upsert({ digest, size, usedAt }: StoredRow): CompiledQuery {
     const row = { size, used_at: usedAt, checked_at: usedAt }
     return query
@@ -109,6 +119,7 @@ export function createStored({ query, write }: Database, { links, manifests }: N
     group by link.digest`
 
   return {
+    now,
     upsert,
     reconcile: () => write([missing.compile(query)]),
     async bytes() {

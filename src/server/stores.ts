@@ -14,7 +14,7 @@ import { createScrub, type Scrub, type ScrubOptions } from '../jobs/scrub.ts'
 import { type DiskSpace, openSpace, type Space } from '../jobs/space.ts'
 import { createUsage, type Usage } from '../jobs/usage.ts'
 import type { Logger } from '../log.ts'
-import type { Metadata } from '../metadata/metadata.ts'
+import type { Metadata, Stored } from '../metadata/metadata.ts'
 import { openMetadata } from '../metadata/open-metadata.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -50,7 +50,7 @@ export async function openStores(
 ): Promise<Stores> {
   const data = await prepareDataDirectory(folder)
   owned.use(await lockDataDirectory(folder))
-  await clearLeftovers(data)
+  const adopted = await clearLeftovers(data)
   const metadata = await openMetadata({ file: data.database, durability })
   owned.defer(() => metadata.close())
   const lifetime = new AbortController()
@@ -69,13 +69,14 @@ export async function openStores(
   const onError = (err: unknown) => log.part('jobs').warn({ err }, 'keeping the cache within its budget')
   const leftovers = await findLeftovers(data.fills)
   const holds = createHolds<Digest>()
-  const usage = owned.use(createUsage({ stored: metadata.stored, onError }))
+  const { now } = metadata.stored
+  const usage = owned.use(createUsage({ stored: metadata.stored, onError, now }))
   const pins = await openPins(metadata.pins)
   const disk = () => diskSpaceOf(data.blobs)
   const space = owned.use(
     await openSpace({
       ...{ stored: metadata.stored, blobs, leftovers, usage, holds, pins, settings: cache, onError },
-      disk,
+      ...{ now, disk },
       onEvicted(count, bytes) {
         metrics.evicted.inc(count)
         metrics.evictedBytes.inc(bytes)
@@ -83,8 +84,19 @@ export async function openStores(
       },
     }),
   )
+  await removeUnnoted(adopted, blobs, metadata.stored)
   const files = { fills: data.fills, tokenKey: join(data.keys, 'token.json') }
   return { metadata, blobs, leftovers, holds, usage, space, pins, disk, ...files }
+}
+
+/** A node that was killed between the two steps has left blobs that nothing links and nobody counts. */
+async function removeUnnoted(
+  digests: readonly Digest[],
+  blobs: BlobStore,
+  stored: Pick<Stored, 'held'>,
+): Promise<void> {
+  const noted = new Set((await stored.held(digests)).map(({ digest }) => digest))
+  for (const digest of digests) if (!noted.has(digest)) await blobs.remove(digest)
 }
 
 async function diskSpaceOf(folder: string): Promise<DiskSpace> {
@@ -101,6 +113,7 @@ export function openScrub(
   const log = all.part('jobs')
   return createScrub({
     stored: metadata.stored,
+    now: metadata.stored.now,
     blobs,
     rules: scrub,
     onRead: (bytes) => metrics.scrubbedBytes.inc(bytes),
