@@ -29,6 +29,7 @@ async function startWithClock() {
   const site = owned.use(
     await startSite({
       env: {
+        OUTPORT_SITE: 'edge',
         LD_PRELOAD: library,
         FAKETIME_TIMESTAMP_FILE: clock,
         FAKETIME_NO_CACHE: '1',
@@ -52,7 +53,7 @@ async function wholeIn(data: string, all: readonly Image[]): Promise<number[]> {
 
 /** By the clock that the node sees. */
 async function tokenIssuedAt(url: string): Promise<number> {
-  const { body } = await fetchBlob(`${url}/service/token?service=x&scope=repository:library/app0:pull`, {
+  const { body } = await fetchBlob(`${url}/service/token?service=edge&scope=repository:library/app0:pull`, {
     keep: true,
   })
   return Date.parse(JSON.parse(body.toString()).issued_at)
