@@ -161,8 +161,9 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     await count()
     await leftovers.drop(0, Math.min(now(), Date.now()) - leftoverMs)
     const unusedSince = now() - (settings.maxAgeMs ?? Number.POSITIVE_INFINITY)
+    const rules = settings
     let after: StoredRow | undefined
-    while (!isClosed && (after?.usedAt ?? Number.NEGATIVE_INFINITY) < unusedSince) {
+    while (!isClosed && settings === rules && (after?.usedAt ?? Number.NEGATIVE_INFINITY) < unusedSince) {
       const beganAt = performance.now()
       await usage.flush()
       const { last } = await rounds.take(() => evictPage(after, 0, unusedSince))
@@ -178,18 +179,20 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     bytes -= await leftovers.drop(bytes, Number.NEGATIVE_INFINITY)
     // Once: what is used from now on would else come again behind what is looked at, without an end.
     await usage.flush()
+    const rules = settings
     let found = false
-    for (let after = stays; bytes > 0 && !isClosed; ) {
+    // What other rules want is for the next round.
+    for (let after = stays; bytes > 0 && !isClosed && settings === rules; ) {
       const beganAt = performance.now()
       const page = await evictPage(after, bytes, Number.NEGATIVE_INFINITY)
       bytes -= page.bytes
       found ||= page.bytes > 0
       if (!page.last) break
       after = page.last
-      if (!found) stays = after
+      if (!found && settings === rules) stays = after
       if (bytes > 0) await rounds.restAfter(beganAt)
     }
-    if (bytes <= 0) return
+    if (bytes <= 0 || settings !== rules) return
     barrenUntil = performance.now() + barrenMs
     if (excess(await options.disk(), 1) > 0) shortage = 'nothing may go'
   }

@@ -31,12 +31,9 @@ test('a log on a disk that is full stops nothing, and grows nowhere else', async
     OUTPORT_DATA: join(folder.path, 'data'),
     OUTPORT_POLICIES: policies,
   }
-  const node = await startNode([entry, 'serve'], env, createJournal(), [
-    'sh',
-    '-c',
-    'exec "$@" >/dev/full',
-    'sh',
-  ])
+  const node = await startNode([entry, 'serve'], env, createJournal(), {
+    through: ['sh', '-c', 'exec "$@" >/dev/full', 'sh'],
+  })
   const ask = () =>
     fetchBlob(`http://127.0.0.1:${port}/livez`).then(
       ({ status }) => status,

@@ -154,6 +154,19 @@ test('many that come at once make room once', async () => {
   expect(space.left()).toEqual([4, 5, 6, 7, 8, 11, 12, 13])
 })
 
+test('a round goes no further when the rules that wanted it are others', async () => {
+  await using space = await home({ rows: 9, rules: { budget: 1000 } })
+  const { leastUsed } = space.stored
+  space.stored.leastUsed = (after) => leastUsed(after, 1)
+  space.hooks.onRemove = async (of) => {
+    if (of === digest(2)) space.follow({ ...rules, budget: 1000 })
+  }
+  space.follow({ ...rules, budget: 95 })
+  await expect.poll(space.left).toEqual([3, 4, 5, 6, 7, 8, 9])
+  await space.tidy()
+  expect(space.left()).toEqual([3, 4, 5, 6, 7, 8, 9])
+})
+
 test('a round ends, whatever is used meanwhile', async () => {
   await using space = await home({ rows: 9, rules: { pins: [() => true] } })
   for (const row of space.held) row.links.push({ repository, origin: 'filled' })
