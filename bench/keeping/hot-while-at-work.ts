@@ -19,8 +19,8 @@ import { makeManyBlobs } from './many-blobs.ts'
 const images = 10_000
 const connections = 16
 const rounds = 5
-/** A changed policy is read after a moment. */
-const settleMs = 1_500
+/** Between two looks whether it is at work. */
+const lookEveryMs = 1_000
 const atRest = { budget: '4GiB', scrub: false }
 
 export const hotWhileAtWork: KeepingCase = {
@@ -111,7 +111,7 @@ interface Result extends Measured {
 async function measured(stage: Stage, cache: object): Promise<Measured> {
   const { upstream, installation, server, layer, seconds, signal } = stage
   await rewritePolicy(installation, upstream, asPolicy(cache))
-  await pause(settleMs, undefined, { signal })
+  await isAtWork(server, cache !== atRest, signal)
   const before = await workOf(server)
   const options = { connections, seconds, headers: { Accept: manifestType } }
   const { requestsPerSecond } = await load(manifestUrl(server, layer, layer.manifest), options, signal)
@@ -120,6 +120,18 @@ async function measured(stage: Stage, cache: object): Promise<Measured> {
     rate: requestsPerSecond,
     evicted: (after.evicted - before.evicted) / seconds,
     scrubbed: (after.scrubbed - before.scrubbed) / seconds,
+  }
+}
+
+/** A changed policy is read after a moment: resolves when it is followed. */
+async function isAtWork(server: RunningServer, wanted: boolean, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const before = await workOf(server)
+    await pause(lookEveryMs, undefined, { signal })
+    const after = await workOf(server)
+    const evicts = after.evicted > before.evicted
+    const scrubs = after.scrubbed > before.scrubbed
+    if (wanted ? evicts || scrubs : !evicts && !scrubs) return
   }
 }
 
