@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { addBackup } from './cli/backup.ts'
 import { addCompletion } from './cli/completion.ts'
 import { version } from './cli/context.ts'
+import { addDoctor } from './cli/doctor.ts'
 import { addEvict } from './cli/evict.ts'
 import { addExplain } from './cli/explain.ts'
 import { addFsck } from './cli/fsck.ts'
@@ -22,21 +23,11 @@ const program = new Command('outport')
   .showHelpAfterError('(outport --help lists the commands)')
   .addHelpText('after', `\nSettings, by environment variable:\n${settingsTable()}`)
 
-for (const add of [
-  addServe,
-  addPolicy,
-  addStatus,
-  addLs,
-  addExplain,
-  addPull,
-  addEvict,
-  addPin,
-  addFsck,
-  addBackup,
-  addTls,
-  addCompletion,
-])
-  add(program)
+const commands = [
+  ...[addServe, addPolicy, addStatus, addDoctor, addLs, addExplain, addPull, addEvict, addPin, addFsck],
+  ...[addBackup, addTls, addCompletion],
+]
+for (const add of commands) add(program)
 
 // Who reads no further, as `head`, wants no more.
 process.stdout.on('error', (error) => process.exit(errorCodeOf(error) === 'EPIPE' ? 0 : 1))

@@ -10,6 +10,7 @@ const ladder = [
   ['main'],
   ['welcome'],
   ['server'],
+  ['doctor'],
   ['registry', 'admin', 'console', 'config'],
   ['http'],
   ['policy'],

@@ -1,5 +1,6 @@
 import type { Trouble } from '../flow/troubles.ts'
 import type { Certificates, ServedCertificate } from '../http/certificates.ts'
+import type { Face } from '../http/context.ts'
 import { type FsckEvent, type FsckOptions, fsck } from '../jobs/fsck.ts'
 import { type GiveUpEvent, type GiveUpOptions, giveUp } from '../jobs/give-up.ts'
 import type { ImageRow, Metadata } from '../metadata/metadata.ts'
@@ -54,7 +55,7 @@ export interface NodeStatus {
   pid: number
   /** ISO 8601. */
   startedAt: string
-  doors: string[]
+  doors: { face: Face; url: string }[]
   /** What works less well than it should, the oldest first. */
   degraded: Trouble[]
   cache: { bytes: number; budgetBytes?: number }

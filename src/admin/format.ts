@@ -22,7 +22,7 @@ export function formatStatus({ version, pid, startedAt, doors, degraded, cache }
   const budget = cache.budgetBytes === undefined ? '' : ` of ${formatBytes(cache.budgetBytes)}`
   const lines = [
     `outport ${version}, process ${pid}, since ${startedAt}`,
-    `doors: ${doors.join(' ')}`,
+    `doors: ${doors.map(({ url }) => url).join(' ')}`,
     `stored: ${formatBytes(cache.bytes)}${budget}`,
     ...(degraded.length === 0
       ? ['all is well']

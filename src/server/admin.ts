@@ -40,7 +40,7 @@ export function createNodeCommands(options: NodeCommandsOptions): Commands {
       const { budget } = site().cache
       return {
         ...{ version, pid, startedAt },
-        doors: doors.map(({ url }) => url),
+        doors: doors.map(({ face, url }) => ({ face, url })),
         degraded: troubles.all(),
         ...(budget !== undefined && { budgetBytes: budget }),
       }
