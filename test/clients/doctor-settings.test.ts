@@ -59,7 +59,7 @@ describeWith(
   () => {
     test.each(
       clients.flatMap((client) => (['http', 'https'] as const).map((scheme) => ({ ...client, scheme }))),
-    )('$title over $scheme', async ({ settings, start, scheme }) => {
+    )('$title over $scheme', { timeout: 120_000 }, async ({ settings, start, scheme }) => {
       await using folder = await temporaryDirectory()
       await using upstream = await startUpstream()
       upstream.addImage('library/app', '1', image)

@@ -103,7 +103,7 @@ test('an upstream that says 429', async () => {
   expect(told).toMatchObject({ code: 1, mistakes: ['upstream-limited'] })
 })
 
-describe('settings and policies', () => {
+describe('settings and policies', { timeout: 60_000 }, () => {
   test.each([
     ['a name that is none', { OUTPORT_LISTENS: ':5000' }],
     ['a value that is none', { OUTPORT_LISTEN: 'everywhere' }],
@@ -127,7 +127,7 @@ describe('settings and policies', () => {
   })
 })
 
-describe('the data folder', () => {
+describe('the data folder', { timeout: 60_000 }, () => {
   const policies = { 'mirror.yaml': mirrorPolicy({ url: 'http://127.0.0.1:1' }) }
 
   test('no node runs on it', async () => {
