@@ -5,7 +5,9 @@ import { version } from './cli/context.ts'
 import { addDoctor } from './cli/doctor.ts'
 import { addEvict } from './cli/evict.ts'
 import { addExplain } from './cli/explain.ts'
+import { addExport } from './cli/export.ts'
 import { addFsck } from './cli/fsck.ts'
+import { addImport } from './cli/import.ts'
 import { addLs } from './cli/ls.ts'
 import { addPin } from './cli/pin.ts'
 import { addPolicy } from './cli/policy.ts'
@@ -25,7 +27,7 @@ const program = new Command('outport')
 
 const commands = [
   ...[addServe, addPolicy, addStatus, addDoctor, addLs, addExplain, addPull, addEvict, addPin, addFsck],
-  ...[addBackup, addTls, addCompletion],
+  ...[addBackup, addImport, addExport, addTls, addCompletion],
 ]
 for (const add of commands) add(program)
 

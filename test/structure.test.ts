@@ -14,7 +14,7 @@ const ladder = [
   ['registry', 'admin', 'console', 'config'],
   ['http'],
   ['policy'],
-  ['replication'],
+  ['replication', 'transfer'],
   ['auth', 'projects', 'jobs', 'resolve'],
   ['fill'],
   ['blobs', 'metadata', 'coordination', 'upstream', 'tls'],

@@ -4,6 +4,8 @@ import type { Face } from '../http/context.ts'
 import { type FsckEvent, type FsckOptions, fsck } from '../jobs/fsck.ts'
 import { type GiveUpEvent, type GiveUpOptions, giveUp } from '../jobs/give-up.ts'
 import type { ImageRow, Metadata } from '../metadata/metadata.ts'
+import type { PartsEvent, PartsRequest } from '../transfer/export-parts.ts'
+import type { Importer } from '../transfer/import.ts'
 import { evictTargetOf } from './evict.ts'
 import { type ExplainOptions, type Explanation, explain } from './explain.ts'
 import { type PinLine, type PinOptions, pin, pinLines, unpin } from './pins.ts'
@@ -32,6 +34,10 @@ export interface Commands {
   unpin(request: { pattern: string }, signal: AbortSignal): AsyncIterable<{ pattern: string }>
   /** See {@link explain}. */
   explain(request: { image: string }, signal: AbortSignal): AsyncIterable<Explanation>
+  /** See {@link Importer}. */
+  import: Importer
+  /** Of what images consist, while the caller reads their bytes. */
+  parts(request: PartsRequest, signal: AbortSignal): AsyncIterable<PartsEvent>
 }
 
 export type Nothing = Readonly<Record<string, never>>
@@ -48,6 +54,8 @@ export const commandNames = Object.keys({
   pin: true,
   unpin: true,
   explain: true,
+  import: true,
+  parts: true,
 } satisfies Record<keyof Commands, true>) as (keyof Commands)[]
 
 export interface NodeStatus {
@@ -81,6 +89,8 @@ export interface CommandsOptions {
   evict: GiveUpOptions
   pins: PinOptions
   explain: ExplainOptions
+  import: Importer
+  parts: Commands['parts']
   status(): Omit<NodeStatus, 'cache'> & { budgetBytes?: number }
 }
 
@@ -128,6 +138,8 @@ export function createCommands(options: CommandsOptions): Commands {
     async *explain({ image }) {
       yield await explain(options.explain, image)
     },
+    import: options.import,
+    parts: options.parts,
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { lstat, open, readdir, rename, rm, unlink } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { errorCodeOf } from '../flow/error-code.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, digestAlgorithms, digestOf, hexOf, isDigest } from '../oci/digest.ts'
@@ -25,8 +25,8 @@ export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
   const durable = options.durability === 'full'
   const root = resolve(directory)
   const folders = createFolders({ root, durable })
-  const folderOf = (digest: Digest) => join(root, algorithmOf(digest), hexOf(digest).slice(0, 2))
-  const pathOf = (digest: Digest) => join(folderOf(digest), hexOf(digest))
+  const pathOf = (digest: Digest) => fileOf(root, digest)
+  const folderOf = (digest: Digest) => dirname(pathOf(digest))
   const extentsOf = (digest: Digest) => `${pathOf(digest)}.extents`
   const files = createStoredFiles({ ...options, pathOf, extentsOf })
 
@@ -107,6 +107,11 @@ export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
     await folders.ensure(folderOf(digest))
     if (durable) await syncFolder(folderOf(digest))
   }
+}
+
+/** Where its bytes stand in the folder of such a store. */
+export function fileOf(directory: string, digest: Digest): string {
+  return join(directory, algorithmOf(digest), hexOf(digest).slice(0, 2), hexOf(digest))
 }
 
 /** Anything else in a blob's place is absent, so that it is fetched again and replaced. */

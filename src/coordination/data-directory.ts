@@ -14,6 +14,8 @@ export interface DataDirectory {
   /** Rotten bytes, until they are replaced. */
   readonly quarantine: string
   readonly keys: string
+  /** A file that says what an import was about to bring. */
+  readonly arrivals: string
 }
 
 /**
@@ -29,7 +31,7 @@ export async function prepareDataDirectory(directory: string): Promise<DataDirec
     keys: join(directory, 'keys'),
   }
   for (const folder of [directory, ...Object.values(folders)]) await prepare(folder)
-  return { database: join(directory, 'outport.db'), ...folders }
+  return { database: join(directory, 'outport.db'), arrivals: join(directory, 'arrivals'), ...folders }
 }
 
 /**

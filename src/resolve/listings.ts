@@ -106,7 +106,7 @@ export function createListings(options: ListingsOptions): Listings {
 }
 
 /** Listings are kept like tags, under a name that no tag can have. */
-function listingOf(digest: Digest): Tag {
+export function listingOf(digest: Digest): Tag {
   return `referrers:${digest}` as Tag
 }
 

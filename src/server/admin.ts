@@ -9,12 +9,13 @@ import type { Certificates } from '../http/certificates.ts'
 import type { OpenDoor } from '../http/listen.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Importer, ImportOptions } from '../transfer/import.ts'
 import type { Handlers, Parts } from './handlers.ts'
 
 export interface NodeCommandsOptions {
   version: string
   parts: Parts
-  handlers: Pick<Handlers, 'heal' | 'images' | 'resolved'>
+  handlers: Pick<Handlers, 'heal' | 'images' | 'local' | 'resolved'>
   doors: readonly OpenDoor[]
   certificates: Certificates
   troubles: Pick<Troubles, 'all'>
@@ -24,7 +25,7 @@ export interface NodeCommandsOptions {
 
 export function createNodeCommands(options: NodeCommandsOptions): Commands {
   const { version, parts, handlers, doors, certificates, troubles, mirror } = options
-  const { heal, images, resolved } = handlers
+  const { heal, images, local, resolved } = handlers
   const { stores, clients, site } = parts
   const { metadata, blobs, holds, pins, space, usage } = stores
   const startedAt = new Date().toISOString()
@@ -36,6 +37,11 @@ export function createNodeCommands(options: NodeCommandsOptions): Commands {
     evict: { metadata, space, usage, pins: () => [...site().cache.pins, ...pins.patterns()] },
     pins: { ...named, pins, space },
     explain: { ...named, doors: () => doorsToExplain(doors), clients, metadata, usage, pins },
+    import: importOnce({ ...stores, room: space, site }),
+    async *parts(request, signal) {
+      const { partsOf } = await import('../transfer/export-parts.ts')
+      yield* partsOf({ ...named, metadata, local, usage }, request, signal)
+    },
     status() {
       const { budget } = site().cache
       return {
@@ -46,6 +52,16 @@ export function createNodeCommands(options: NodeCommandsOptions): Commands {
       }
     },
   })
+}
+
+/** What it needs is loaded when it is asked for. */
+function importOnce(options: ImportOptions): Importer {
+  let importer: Importer | undefined
+  return async function* (request, signal) {
+    const { createImporter } = await import('../transfer/import.ts')
+    importer ??= createImporter(options)
+    yield* importer(request, signal)
+  }
 }
 
 /** A site has a registry door, whether it is open now or not. */

@@ -16,7 +16,7 @@ import type { RegistryClients } from '../resolve/clients.ts'
 import { createHeal, type Heal } from '../resolve/heal.ts'
 import { createKeep } from '../resolve/keep.ts'
 import { createListings } from '../resolve/listings.ts'
-import { createLocalSource } from '../resolve/local.ts'
+import { createLocalSource, type LocalSource } from '../resolve/local.ts'
 import { createManifestResolver } from '../resolve/manifests.ts'
 import { createPrefetcher } from '../resolve/prefetch.ts'
 import type { ResolvedRepository } from '../resolve/repository.ts'
@@ -41,6 +41,7 @@ export interface Handlers {
   heal: Heal
   buffers: BufferPool
   images: WholeImages
+  local: LocalSource
   resolved(target: Target): ResolvedRepository
 }
 
@@ -90,5 +91,5 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
     referrers: createReferrersHandler(listings, resolved),
   }
   const images = createWholeImages({ manifests, blobs: layers, listings, local })
-  return { registry, heal, buffers, images, resolved }
+  return { registry, heal, buffers, images, local, resolved }
 }

@@ -19,6 +19,7 @@ import { openMetadata } from '../metadata/open-metadata.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { CacheSettings } from '../projects/project.ts'
+import { type ArrivalsOptions, clearArrivals } from '../transfer/arrivals.ts'
 
 export interface Stores {
   metadata: Metadata
@@ -32,6 +33,11 @@ export interface Stores {
   space: Space
   disk(): Promise<DiskSpace>
   pins: Pins
+  /** Where bytes stand until they are whole, and whether they are synced then. */
+  drafts: string
+  sync: boolean
+  /** See {@link ArrivalsOptions.file}. */
+  arrivals: string
   /** File of the key that signs tokens. */
   tokenKey: string
 }
@@ -69,6 +75,7 @@ export async function openStores(
   const onError = (err: unknown) => log.part('jobs').warn({ err }, 'keeping the cache within its budget')
   const leftovers = await findLeftovers(data.fills)
   const holds = createHolds<Digest>()
+  await clearArrivals({ file: data.arrivals, blobs, stored: metadata.stored, holds })
   const { now } = metadata.stored
   const usage = owned.use(createUsage({ stored: metadata.stored, onError, now }))
   const pins = await openPins(metadata.pins)
@@ -85,7 +92,14 @@ export async function openStores(
     }),
   )
   await removeUnnoted(adopted, blobs, metadata.stored)
-  const files = { fills: data.fills, tokenKey: join(data.keys, 'token.json') }
+  const { fills, uploads: drafts, arrivals } = data
+  const files = {
+    fills,
+    drafts,
+    arrivals,
+    sync: durability === 'full',
+    tokenKey: join(data.keys, 'token.json'),
+  }
   return { metadata, blobs, leftovers, holds, usage, space, pins, disk, ...files }
 }
 

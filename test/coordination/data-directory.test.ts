@@ -13,6 +13,7 @@ test('everything is made, for this user only, and told by name', async () => {
 
   expect(data).toEqual({
     database: join(root, 'outport.db'),
+    arrivals: join(root, 'arrivals'),
     blobs: join(root, 'blobs'),
     fills: join(root, 'fills'),
     uploads: join(root, 'uploads'),

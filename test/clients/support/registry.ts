@@ -11,6 +11,8 @@ export type RegistryKind = 'distribution v3' | 'docker-registry'
 
 export interface Registry extends AsyncDisposable {
   readonly url: URL
+  /** Its root directory. */
+  readonly data: string
 }
 
 /** Storage in a temporary folder, open to everybody, on loopback. With `proxy` it is a pull-through cache of that registry. */
@@ -19,13 +21,14 @@ export async function startRegistry(kind: RegistryKind, options: { proxy?: URL }
   const directory = await mkdtemp(join(tmpdir(), 'outport-registry-'))
   owned.defer(() => rm(directory, { recursive: true, force: true }))
   const url = new URL(`http://127.0.0.1:${await freePort()}/`)
+  const data = join(directory, 'data')
   const config = join(directory, 'config.yml')
-  await writeFile(config, configOf(url.host, join(directory, 'data'), options.proxy))
+  await writeFile(config, configOf(url.host, data, options.proxy))
 
   const ready = () => fetch(new URL('/v2/', url)).then((response) => response.body?.cancel())
   owned.use(await startDaemon(toolPath(kind), ['serve', config], { ready }))
   const held = owned.move()
-  return { url, [Symbol.asyncDispose]: () => held.disposeAsync() }
+  return { url, data, [Symbol.asyncDispose]: () => held.disposeAsync() }
 }
 
 function configOf(address: string, data: string, proxy: URL | undefined): string {

@@ -1,0 +1,55 @@
+import { createReadStream } from 'node:fs'
+import { open, rm } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import type { BlobStore } from '../blobs/blob-store.ts'
+import type { Holds } from '../flow/holds.ts'
+import { unlessAbsent } from '../flow/unless-absent.ts'
+import type { Stored } from '../metadata/metadata.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+
+/** What an import is about to put among the blobs, so that nothing stays there that was never noted as stored. */
+export interface Arrivals extends AsyncDisposable {
+  /** Before its bytes come. */
+  expect(digest: Digest): Promise<void>
+  /** Everything that came is noted. */
+  done(): void
+}
+
+export interface ArrivalsOptions {
+  /** There while an import is under way, and after one that was killed. */
+  file: string
+  blobs: Pick<BlobStore, 'remove'>
+  stored: Pick<Stored, 'held'>
+  holds: Pick<Holds<Digest>, 'claim'>
+}
+
+export async function openArrivals(options: ArrivalsOptions): Promise<Arrivals> {
+  const handle = await open(options.file, 'a', 0o600)
+  let isDone = false
+  return {
+    async expect(digest) {
+      await handle.appendFile(`${digest}\n`)
+    },
+    done() {
+      isDone = true
+    },
+    async [Symbol.asyncDispose]() {
+      await handle.close()
+      if (isDone) await rm(options.file, { force: true })
+      else await clearArrivals(options)
+    },
+  }
+}
+
+/** Takes away what came and was not noted, because the import broke off or the node was killed. */
+export async function clearArrivals({ file, blobs, stored, holds }: ArrivalsOptions): Promise<void> {
+  const handle = await unlessAbsent(open(file, 'r'))
+  if (!handle) return
+  await handle.close()
+  for await (const line of createInterface({ input: createReadStream(file) })) {
+    if (!isDigest(line)) continue
+    using claim = holds.claim([line])
+    if (claim.keys.size > 0 && (await stored.held([line])).length === 0) await blobs.remove(line)
+  }
+  await rm(file, { force: true })
+}

@@ -1,0 +1,223 @@
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
+import { type Manifest, maxManifestBytes, mediaTypes, parseManifest } from '../oci/manifest.ts'
+import { isTag, type Tag } from '../oci/reference.ts'
+import { listingOf as listingTag } from '../resolve/listings.ts'
+import { eachOf } from './events.ts'
+import type { ImportRequest } from './import.ts'
+import type { ImportedBlobs, ImportedBlobsOptions } from './imported-blobs.ts'
+import type { Place } from './place.ts'
+import { listingOf, type Referrer, referrerOf } from './referrers.ts'
+import {
+  type OnFault,
+  pathInside,
+  readSmall,
+  reasonOf,
+  SourceFault,
+  type SourceRepository,
+} from './source.ts'
+
+export interface ImportRepositoryOptions extends ImportedBlobsOptions, Pick<ImportRequest, 'replace'> {
+  place: Place
+  imported: ImportedBlobs
+  onFault: OnFault
+  onNote: OnFault
+}
+
+/** A manifest that came in, or why it did not. */
+type Outcome = { mediaType: string; size: number } | 'incomplete'
+
+const manifestsAtATime = 8
+const tagsAtATime = 64
+
+/** Manifests after all that they point to, then the tags, and last the listings of what refers to others. */
+export async function importRepository(
+  options: ImportRepositoryOptions,
+  repository: SourceRepository,
+): Promise<void> {
+  const { place, imported, sums, onFault, signal } = options
+  const outcomes = new Map<Digest, Promise<Outcome>>()
+  const referrers = new Map<Digest, Referrer['descriptor'][]>()
+  const nameOf = (what: string) => `${place.repository}${what.includes(':') ? '@' : ':'}${what}`
+
+  function manifest(digest: Digest): Promise<Outcome> {
+    const known = outcomes.get(digest)
+    if (known) return known
+    const coming = takeManifest(digest).catch((error: unknown): Outcome => {
+      if (!(error instanceof SourceFault)) throw error
+      onFault(nameOf(digest), error.message)
+      return 'incomplete'
+    })
+    outcomes.set(digest, coming)
+    return coming
+  }
+
+  async function takeManifest(digest: Digest): Promise<Outcome> {
+    signal.throwIfAborted()
+    const { bytes, parsed } = await readManifest(options, digest)
+    const lacking = await lackingOf(parsed)
+    const isOther = place.origin !== 'filled'
+    const hasChild = parsed.manifests.length === 0 || lacking.children < parsed.manifests.length
+    if (lacking.faults.length > 0) {
+      onFault(nameOf(digest), `is incomplete: ${lacking.faults.join('; ')}`)
+      if (isOther && (lacking.blobs > 0 || !hasChild)) return 'incomplete'
+    }
+    if (!options.dry) await keepManifest(options, digest, parsed, bytes)
+    sums.manifests += 1
+    const referrer = referrerOf(bytes, digest, parsed.mediaType)
+    if (referrer)
+      referrers.set(referrer.subject, [...(referrers.get(referrer.subject) ?? []), referrer.descriptor])
+    return { mediaType: parsed.mediaType, size: bytes.length }
+  }
+
+  /** Images of an index that were never there are none of its faults. */
+  async function lackingOf({ manifests, blobs }: Manifest) {
+    const lacking = { children: 0, blobs: 0, faults: [] as string[] }
+    await eachOf(manifests, 1, async ({ digest }) => {
+      const isThere = (await repository.holds(digest)) && (await exists(options, digest))
+      if (isThere && (await manifest(digest)) !== 'incomplete') return
+      lacking.children += 1
+      if (isThere) lacking.faults.push(`its image ${digest} is`)
+    })
+    await eachOf(blobs, 4, async ({ digest, size }) => {
+      try {
+        if (!(await repository.holds(digest))) throw new SourceFault('is not there')
+        await imported.take(place, digest, size)
+      } catch (error) {
+        if (!(error instanceof SourceFault)) throw error
+        lacking.blobs += 1
+        lacking.faults.push(`${digest} ${error.message}`)
+      }
+    })
+    return lacking
+  }
+
+  async function tag({ tag: name, digest }: SourceRepository['tags'][number]): Promise<void> {
+    if (!isTag(name)) return onFault(nameOf(name), 'is no tag')
+    if (!outcomes.has(digest)) return onFault(nameOf(name), `stands for ${digest}, which was deleted`)
+    const outcome = await manifest(digest)
+    if (outcome === 'incomplete') return onFault(nameOf(name), `does not come in: ${digest} is incomplete`)
+    if (await putTag(options, name, digest, outcome)) sums.tags += 1
+  }
+
+  async function furtherBlob(digest: Digest): Promise<void> {
+    try {
+      await imported.take(place, digest)
+    } catch (error) {
+      if (!(error instanceof SourceFault)) throw error
+      onFault(nameOf(digest), reasonOf(error))
+    }
+  }
+
+  await eachOf(repository.manifests, manifestsAtATime, async (digest) => void (await manifest(digest)))
+  await eachOf(repository.tags, tagsAtATime, tag)
+  if (place.origin !== 'filled') await eachOf(repository.blobs, manifestsAtATime, furtherBlob)
+  if (options.dry) return
+  await eachOf(referrers, 1, ([subject, found]) => putListing(options, subject, found))
+}
+
+async function exists({ source }: ImportRepositoryOptions, digest: Digest): Promise<boolean> {
+  try {
+    await pathInside(source, source.fileOf(digest))
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function readManifest(
+  { source }: ImportRepositoryOptions,
+  digest: Digest,
+): Promise<{ bytes: Buffer; parsed: Manifest }> {
+  const bytes = await readSmall(source, source.fileOf(digest), maxManifestBytes)
+  if (digestOf(bytes, algorithmOf(digest)) !== digest)
+    throw new SourceFault('has other bytes than its digest says')
+  try {
+    return { bytes, parsed: parseManifest(bytes) }
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error
+    throw new SourceFault(error.message, { cause: error })
+  }
+}
+
+type Keeping = Pick<
+  ImportRepositoryOptions,
+  'place' | 'blobs' | 'metadata' | 'holds' | 'expect' | 'now' | 'dry' | 'replace' | 'onNote'
+>
+
+async function keepManifest(
+  { place, blobs, metadata, holds, expect }: Keeping,
+  digest: Digest,
+  { mediaType, manifests, blobs: layers }: Manifest,
+  bytes: Buffer,
+  tag?: { tag: Tag; checkedAt: number },
+): Promise<void> {
+  const { repository, origin } = place
+  using _hold = await holds.hold(digest)
+  const isLinked = (await metadata.links.find(repository, digest)) !== undefined
+  const isHere = (await blobs.find(digest))?.size === bytes.length
+  if (isLinked && isHere && !tag) return
+  if (!isHere) {
+    await expect(digest)
+    await blobs.write(digest, bytes)
+  }
+  const children = [...manifests, ...layers]
+  const said = { repository, digest, mediaType, size: bytes.length, origin, children }
+  await metadata.recordManifest({ ...said, ...(tag && { tag }) })
+}
+
+/** @returns whether it stands for `digest` now */
+async function putTag(
+  { place, metadata, now = Date.now, dry, replace, onNote }: Keeping,
+  tag: Tag,
+  digest: Digest,
+  { mediaType, size }: Exclude<Outcome, 'incomplete'>,
+): Promise<boolean> {
+  const { repository, project, origin } = place
+  const row = await metadata.tags.find(repository, tag)
+  if (row?.digest === digest) return true
+  if (row && !replace) {
+    onNote(
+      `${repository}:${tag}`,
+      `stands for ${row.digest} here and for ${digest} there; it stays (--replace)`,
+    )
+    return false
+  }
+  // Of a mirror it has just become too old: the next pull asks upstream, and it is there while upstream is not.
+  const forMs = project.freshness.find((rule) => rule.tag(tag))?.forMs ?? 0
+  const checkedAt = origin === 'filled' ? now() - forMs : now()
+  if (!dry) await metadata.tags.put({ repository, tag, digest, mediaType, size, checkedAt })
+  return true
+}
+
+async function putListing(
+  options: ImportRepositoryOptions,
+  subject: Digest,
+  found: Referrer['descriptor'][],
+) {
+  const { place, metadata, blobs, now = Date.now, onFault } = options
+  const tag = listingTag(subject)
+  const row = await metadata.tags.find(place.repository, tag)
+  // Of a mirror, what upstream has said itself counts.
+  if (row && place.origin === 'filled') return
+  const bytes = listingOf(found, row && (await bytesOf(blobs, row.digest, options.signal)))
+  if (bytes.length > maxManifestBytes)
+    return onFault(`${place.repository}@${subject}`, 'too many manifests refer to it to be listed')
+  const listing = { mediaType: mediaTypes.ociIndex, kind: 'index' as const, manifests: [], blobs: [] }
+  await keepManifest(options, digestOf(bytes), listing, bytes, {
+    tag,
+    checkedAt: place.origin === 'filled' ? 0 : now(),
+  })
+}
+
+async function bytesOf(
+  blobs: ImportRepositoryOptions['blobs'],
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
+  const opened = await (await blobs.find(digest))?.open(signal)
+  if (opened?.kind === 'unproven') opened.growing.release()
+  if (opened?.kind !== 'file') return undefined
+  await using handle = opened.handle
+  return await handle.readFile()
+}
