@@ -1,6 +1,4 @@
-import { createReadStream } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Holds } from '../flow/holds.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
@@ -45,8 +43,7 @@ export async function openArrivals(options: ArrivalsOptions): Promise<Arrivals> 
 export async function clearArrivals({ file, blobs, stored, holds }: ArrivalsOptions): Promise<void> {
   const handle = await unlessAbsent(open(file, 'r'))
   if (!handle) return
-  await handle.close()
-  for await (const line of createInterface({ input: createReadStream(file) })) {
+  for await (const line of handle.readLines()) {
     if (!isDigest(line)) continue
     using claim = holds.claim([line])
     if (claim.keys.size > 0 && (await stored.held([line])).length === 0) await blobs.remove(line)

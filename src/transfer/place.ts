@@ -53,9 +53,11 @@ export function placeOf(
 function nameWithin({ project, prefix }: Into, name: string | undefined): string | undefined {
   const path = project.proxy?.path ?? ''
   if (name === undefined) return prefix === '' ? undefined : `${project.name}/${prefix}`
-  const within =
-    path === '' || prefix !== '' ? name : name.startsWith(`${path}/`) ? name.slice(path.length + 1) : name
-  return [project.name, prefix, within].filter((part) => part !== '').join('/')
+  if (path === '' || prefix !== '')
+    return [project.name, prefix, name].filter((part) => part !== '').join('/')
+  if (!name.startsWith(`${path}/`))
+    throw new SourceFault(`is not below ${path}, which is all that ${project.name} mirrors`)
+  return `${project.name}/${name.slice(path.length + 1)}`
 }
 
 /** `docker.io/library/nginx`, as an image is called in an archive. */
