@@ -7,7 +7,10 @@ import { describe, expect, test } from 'vitest'
 import { settings } from '../src/config/settings.ts'
 import { createMetrics } from '../src/metrics.ts'
 import { loadPolicies } from '../src/policy/load.ts'
+import { buildImage } from './support/images.ts'
 import { temporaryDirectory } from './support/temporary.ts'
+import { addToRegistryData } from './transfer/support/registry-data.ts'
+import { hostedSite } from './transfer/support/site.ts'
 
 const root = join(import.meta.dirname, '..')
 const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
@@ -56,6 +59,9 @@ const held: Record<string, () => Promise<void>> = {
   'docker compose --file node_modules/outport/deploy/docker/compose.yaml up --detach': () =>
     inFile('test/deploy/docker.test.ts', 'compose.yaml'),
   'outport backup /srv/outport-backup': () => inFile('test/upgrades/backup.test.ts', "'backup'"),
+  'npm run outport -- import /var/lib/registry --into team': transfers,
+  'npm run outport -- export --to images.tar team/app:1.0': transfers,
+  'npm run outport -- import images.tar': transfers,
   'npm ci && npm test': () => inGate(['npm ci', 'npm test']),
   'npm run check': () => inGate(['npm run check']),
   'npm run bench -- --help': async () => {
@@ -93,6 +99,27 @@ async function startsAndStops(): Promise<void> {
   expect(said).toMatch(/outport listens on http:\/\/127\.0\.0\.1:\d+\nmirrors docker\.io, ghcr\.io/)
   process.kill(-Number(child.pid), 'SIGTERM')
   await exited
+}
+
+let transferred: Promise<void> | undefined
+
+/** All three of them, one after another, with a registry's folder that is there. */
+function transfers(): Promise<void> {
+  transferred ??= transfer()
+  return transferred
+}
+
+async function transfer(): Promise<void> {
+  await using site = await hostedSite()
+  const registry = join(site.scratch, 'registry')
+  const tar = join(site.scratch, 'images.tar')
+  await addToRegistryData(registry, 'app', buildImage({ layers: [1000] }), '1.0')
+  for (const args of [
+    ['import', registry, '--into', 'team'],
+    ['export', '--to', tar, 'team/app:1.0'],
+    ['import', tar],
+  ])
+    expect(await site.run(...args)).toMatchObject({ code: 0, stderr: '' })
 }
 
 describe('the README', () => {

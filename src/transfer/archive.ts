@@ -55,6 +55,7 @@ async function unpack(
 ): Promise<Set<string>> {
   const { extract } = await import('tar-stream')
   const names = new Set<string>()
+  let taken = 0
   let landed = 0
   try {
     const entries = extract()
@@ -76,6 +77,7 @@ async function unpack(
         const isHere = isDigest(digest) && (await blobs.find(digest))?.size === size && size > mostManifest
         if (!isHere) {
           await room.take(size)
+          taken += size
           await writeEntry(entry as AsyncIterable<Buffer>, join(root, name), signal, onBytes)
           room.landed(size)
           landed += size
@@ -87,7 +89,7 @@ async function unpack(
     signal.throwIfAborted()
     throw new Error(`${file}: ${cause instanceof Error ? cause.message : cause}`, { cause })
   } finally {
-    room.giveBack(landed, landed)
+    room.giveBack(taken, landed)
   }
   return names
 }

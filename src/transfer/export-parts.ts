@@ -5,7 +5,7 @@ import { type Digest, isDigest } from '../oci/digest.ts'
 import { formatImageName, parseImageName } from '../oci/image-name.ts'
 import { type Descriptor, parseManifest } from '../oci/manifest.ts'
 import { hasWildcards, parsePattern } from '../oci/pattern.ts'
-import { isForPlatform, type Platform, parsePlatform } from '../oci/platform.ts'
+import { aPlatform, isForPlatform, type Platform, parsePlatform } from '../oci/platform.ts'
 import { isTag, parseTag, type Reference, type RepositoryName } from '../oci/reference.ts'
 import { targetOfImage } from '../projects/named.ts'
 import { ownerOf, type Site } from '../projects/project.ts'
@@ -60,7 +60,7 @@ export async function* partsOf(
   signal: AbortSignal,
 ): AsyncGenerator<PartsEvent, void> {
   using held = new DisposableStack()
-  const platforms = request.platforms.map(parsePlatform)
+  const platforms = request.platforms.map(platformOf)
   for (const text of request.images) {
     for await (const { repository, reference } of namedBy(options, text)) {
       signal.throwIfAborted()
@@ -71,6 +71,14 @@ export async function* partsOf(
   }
   yield { kind: 'ready' }
   if (!signal.aborted) await once(signal, 'abort')
+}
+
+function platformOf(text: string): Platform {
+  try {
+    return parsePlatform(text)
+  } catch (cause) {
+    throw new SyntaxError(`expected ${aPlatform}, found ${JSON.stringify(text.slice(0, 100))}`, { cause })
+  }
 }
 
 interface Named {

@@ -9,6 +9,7 @@ import type { ImportedBlobs, ImportedBlobsOptions } from './imported-blobs.ts'
 import type { Place } from './place.ts'
 import { listingOf, type Referrer, referrerOf } from './referrers.ts'
 import {
+  notThere,
   type OnFault,
   pathInside,
   readSmall,
@@ -56,11 +57,10 @@ export async function importRepository(
     signal.throwIfAborted()
     const { bytes, parsed } = await readManifest(options, digest)
     const lacking = await lackingOf(parsed)
-    const isOther = place.origin !== 'filled'
     const hasChild = parsed.manifests.length === 0 || lacking.children < parsed.manifests.length
     if (lacking.faults.length > 0) {
       onFault(nameOf(digest), `is incomplete: ${lacking.faults.join('; ')}`)
-      if (isOther && (lacking.blobs > 0 || !hasChild)) return 'incomplete'
+      if (place.origin !== 'filled' && (lacking.blobs > 0 || !hasChild)) return 'incomplete'
     }
     if (!options.dry) await keepManifest(options, digest, parsed, bytes)
     sums.manifests += 1
@@ -81,10 +81,12 @@ export async function importRepository(
     })
     await eachOf(blobs, 4, async ({ digest, size }) => {
       try {
-        if (!(await repository.holds(digest))) throw new SourceFault('is not there')
+        if (!(await repository.holds(digest))) throw new SourceFault(notThere)
         await imported.take(place, digest, size)
       } catch (error) {
         if (!(error instanceof SourceFault)) throw error
+        // A cache never had all of it.
+        if (place.origin === 'filled' && error.message === notThere) return
         lacking.blobs += 1
         lacking.faults.push(`${digest} ${error.message}`)
       }
@@ -94,7 +96,8 @@ export async function importRepository(
 
   async function tag({ tag: name, digest }: SourceRepository['tags'][number]): Promise<void> {
     if (!isTag(name)) return onFault(nameOf(name), 'is no tag')
-    if (!outcomes.has(digest)) return onFault(nameOf(name), `stands for ${digest}, which was deleted`)
+    if (!outcomes.has(digest))
+      return options.onNote(nameOf(name), `stands for ${digest}, which is not in the repository`)
     const outcome = await manifest(digest)
     if (outcome === 'incomplete') return onFault(nameOf(name), `does not come in: ${digest} is incomplete`)
     if (await putTag(options, name, digest, outcome)) sums.tags += 1

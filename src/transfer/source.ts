@@ -30,6 +30,9 @@ export interface SourceRepository {
 /** What of a source is no good, and why: one line, after which the rest goes on. */
 export type OnFault = (subject: string, reason: string) => void
 
+/** What a mirror can still fetch. */
+export const notThere = 'is not there'
+
 /** Why one thing of a source cannot be had, in a few words. */
 export class SourceFault extends Error {
   override readonly name = 'SourceFault'
@@ -74,8 +77,8 @@ export async function pathInside({ root }: Pick<Source, 'root'>, file: string): 
 const reasons: Readonly<Record<string, string>> = {
   EACCES: 'this user may not read it',
   EPERM: 'this user may not read it',
-  ENOENT: 'is not there',
-  ENOTDIR: 'is not there',
+  ENOENT: notThere,
+  ENOTDIR: notThere,
   ELOOP: 'is a link that leads nowhere',
   ENXIO: 'is no file',
 }
