@@ -138,6 +138,6 @@ async function isAtWork(server: RunningServer, wanted: boolean, signal: AbortSig
 async function workOf(server: RunningServer) {
   return {
     evicted: await metricOf(server, 'outport_evicted_total'),
-    scrubbed: (await metricOf(server, 'outport_scrubbed_bytes_total')) / mebibyte,
+    scrubbed: (await metricOf(server, 'outport_scrub_bytes_total')) / mebibyte,
   }
 }

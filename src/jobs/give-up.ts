@@ -4,7 +4,8 @@ import type { Pattern } from '../oci/pattern.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import { type GiveUpTarget, linksOf, rootsOf } from './give-up-target.ts'
 import { pinOf } from './pins.ts'
-import type { GivenUp, Space } from './space.ts'
+import type { GivenUp } from './removal.ts'
+import type { Space } from './space.ts'
 import type { Usage } from './usage.ts'
 
 export type GiveUpEvent =

@@ -1,14 +1,14 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Leftovers } from '../fill/leftovers.ts'
 import type { Room } from '../fill/room.ts'
-import { failpoint } from '../flow/failpoint.ts'
 import type { Holds } from '../flow/holds.ts'
 import { createTurns } from '../flow/turns.ts'
-import type { HeldRow, Stored, StoredRow } from '../metadata/metadata.ts'
+import type { Stored, StoredRow } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Pattern } from '../oci/pattern.ts'
 import { evictionsOf } from './evictions.ts'
 import type { Pins } from './pins.ts'
+import { createRemoval, type GivenUp, type ReasonsToStay } from './removal.ts'
 import { createRounds } from './rounds.ts'
 import type { Usage } from './usage.ts'
 
@@ -53,15 +53,6 @@ export interface SpaceRules {
   pins: readonly Pattern[]
 }
 
-/** By digest. */
-export type ReasonsToStay = (rows: readonly HeldRow[]) => Promise<ReadonlyMap<Digest, string>>
-
-export interface GivenUp {
-  gone: readonly HeldRow[]
-  /** What is stored of the others, and why it was not given up. */
-  stay: ReadonlyMap<Digest, { size: number; why: string }>
-}
-
 export interface SpaceOptions {
   stored: Pick<Stored, 'reconcile' | 'bytes' | 'leastUsed' | 'held' | 'remove'>
   blobs: Pick<BlobStore, 'remove'>
@@ -91,13 +82,6 @@ export class NoRoomError extends Error {
   readonly code = 'ENOSPC'
 }
 
-/** Why something is not given up that nobody means to keep. */
-const staysWhile = {
-  inUse: 'it is being read',
-  held: 'it is being fetched or pushed',
-  stuck: 'its file could not be removed',
-} as const
-
 const tidyMs = 60_000
 /** Rows that are looked at, and files that are unlinked, in one turn. */
 const pageRows = 200
@@ -107,7 +91,7 @@ const barrenMs = 1_000
 const leftoverMs = 24 * 3_600_000
 
 export async function openSpace(options: SpaceOptions): Promise<Space> {
-  const { stored, blobs, leftovers, usage, holds, now = Date.now } = options
+  const { stored, leftovers, usage, holds, now = Date.now } = options
   let { settings } = options
   await stored.reconcile()
   const firstDisk = await options.disk()
@@ -154,6 +138,15 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     return 0
   }
 
+  const { remove, giveUp } = createRemoval({
+    ...options,
+    isClosed: () => isClosed,
+    onRemoved(rows) {
+      const bytes = bytesOf(rows)
+      storedBytes -= bytes
+      options.onEvicted(rows.length, bytes)
+    },
+  })
   const makeRoom = () => rounds.take(evict)
   /** What is too old is looked for now and then; a blob that comes is no reason to. */
   async function tidy(): Promise<void> {
@@ -208,50 +201,6 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     const pins = [...settings.pins, ...options.pins.patterns()]
     const removed = await remove(evictionsOf(unused, { bytes, unusedSince, pins, isInUse }))
     return { bytes: bytesOf(removed), last: rows.at(-1) }
-  }
-
-  async function giveUp(digests: readonly Digest[], reasons: ReasonsToStay, dry: boolean): Promise<GivenUp> {
-    if (isClosed) throw new Error('the node is stopping')
-    const inUse = new Set(digests.filter(usage.isInUse))
-    using claim = holds.claim(digests.filter((digest) => !inUse.has(digest)))
-    const held = await stored.held(digests)
-    const why = await reasons(held.filter(({ digest }) => claim.keys.has(digest)))
-    const going = held.filter(({ digest }) => claim.keys.has(digest) && !why.has(digest))
-    const gone = dry ? going : await remove(going)
-    const hasGone = new Set(gone.map(({ digest }) => digest))
-    const reasonOf = (digest: Digest) => {
-      if (inUse.has(digest) || usage.isInUse(digest)) return staysWhile.inUse
-      return why.get(digest) ?? (claim.keys.has(digest) ? staysWhile.stuck : staysWhile.held)
-    }
-    const left = held.filter(({ digest }) => !hasGone.has(digest))
-    return { gone, stay: new Map(left.map(({ digest, size }) => [digest, { size, why: reasonOf(digest) }])) }
-  }
-
-  /** The bytes first: a link to what is not there is a reason to fetch it, a file without a link is lost. */
-  async function remove(rows: readonly HeldRow[]): Promise<HeldRow[]> {
-    if (rows.length === 0) return []
-    failpoint('before-unlink')
-    const removed: HeldRow[] = []
-    let failure: { error: unknown } | undefined
-    for (const row of rows) {
-      if (isClosed) break
-      if (usage.isInUse(row.digest)) continue
-      try {
-        await blobs.remove(row.digest, row.size || undefined)
-        removed.push(row)
-      } catch (error) {
-        failure = { error }
-      }
-      failpoint('amid-unlinks')
-    }
-    failpoint('after-unlinks')
-    if (failure) options.onError(failure.error)
-    if (removed.length === 0) return []
-    await stored.remove(removed)
-    const bytes = bytesOf(removed)
-    storedBytes -= bytes
-    options.onEvicted(removed.length, bytes)
-    return removed
   }
 
   async function take(bytes: number): Promise<void> {
