@@ -9,7 +9,11 @@ import { defineConfig, type Plugin } from 'rolldown'
  */
 export default defineConfig({
   // A thread is started by its file.
-  input: { cli: 'src/cli.ts', 'sqlite-worker': 'src/metadata/sqlite-worker.ts' },
+  input: {
+    cli: 'src/cli.ts',
+    'sqlite-worker': 'src/metadata/sqlite-worker.ts',
+    'bcrypt-worker': 'src/auth/bcrypt-worker.ts',
+  },
   platform: 'node',
   // It finds its binary beside itself.
   external: [/^better-sqlite3/],

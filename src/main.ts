@@ -36,7 +36,7 @@ export async function serve(config: Config, version: string): Promise<void> {
     pid: process.pid,
     onError: (err) => log.warn({ err }, 'the service manager cannot be told'),
   })
-  const server = await createServer({ config, log, version, site: first.site })
+  const server = await createServer({ config, log, version, site: first.site, onPassword })
   try {
     surviveMistakes(log)
     followChanges({ config, server, load, from: first, log, signal: stop, manager })
@@ -52,6 +52,13 @@ export async function serve(config: Config, version: string): Promise<void> {
     await server[Symbol.asyncDispose]()
   }
   log.info('stopped')
+}
+
+/** Neither the log nor a file ever holds it. */
+function onPassword(name: string, password: string): void {
+  process.stderr.write(
+    `the password of ${name} is ${password}\nit is not shown again; OUTPORT_ADMIN_PASSWORD sets another one\n`,
+  )
 }
 
 /** The same node without doors, for commands on data that no running node has. @throws as {@link serve} */

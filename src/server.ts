@@ -7,6 +7,7 @@ import { closeDoors, type OpenDoor, openDoors } from './http/listen.ts'
 import type { Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import type { Site } from './projects/project.ts'
+import { openAccess } from './server/access.ts'
 import { createNodeCommands, openAdmin } from './server/admin.ts'
 import { openCertificates } from './server/certificates.ts'
 import { openClients } from './server/clients.ts'
@@ -23,6 +24,8 @@ export interface ServerOptions {
   version: string
   /** What the site is told to do at first. */
   site: Site
+  /** Hears the password that was made for an account; without it none is made. */
+  onPassword?(name: string, password: string): void
 }
 
 /** A node at work. Disposing it cuts what is still under way; {@link Server.drain} first lets it finish. */
@@ -49,6 +52,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const metrics = createMetrics()
   const shared = { config, log, metrics }
   const stores = await openStores(shared, site.cache, owned)
+  const access = await openAccess({ config, log, keys: stores.keys, onPassword: options.onPassword }, owned)
+  await access.follow(site)
   const certificates = await openCertificates(config, log, owned)
   owned.use(openRenewal({ config, certificates, log }))
 
@@ -69,12 +74,13 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     scrub.follow(next.cache.scrub)
     state.site = next
     policies = { at: Date.now() }
+    access.follow(next).catch((err: unknown) => log.error({ err }, 'no administrator could be made'))
   }
   const shown = { parts, clock, certificates, policies: () => policies }
   const troubles = owned.use(openTroubles(shown))
   showNode({ ...shown, version, troubles, buffers, isDraining })
   const apps = createApps({
-    ...{ config, via, parts, certificates, handlers: handlers.registry, troubles, isDraining },
+    ...{ config, via, parts, access, certificates, handlers: handlers.registry, troubles, isDraining },
     doors: () => state.doors,
   })
   const doors = await openDoors(doorsOf(config, apps), certificates)

@@ -171,7 +171,7 @@ describe('the README', () => {
       const loaded = await loadPolicies({
         folder: folder.path,
         secrets: { env: () => 'secret', file: async () => 'secret' },
-        surroundings: { mirrorListen: 'unset', mirror: { name: 'docker.io', set: false } },
+        surroundings: { mirrorListen: 'off', mirror: { name: 'docker.io', set: false } },
       })
       expect(loaded).not.toHaveProperty('problems')
     }

@@ -16,6 +16,7 @@ const ladder = [
   ['policy'],
   ['replication', 'transfer'],
   ['auth', 'projects', 'jobs', 'resolve'],
+  ['push'],
   ['fill'],
   ['blobs', 'metadata', 'coordination', 'upstream', 'tls'],
   ['flow', 'log', 'metrics'],

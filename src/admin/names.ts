@@ -1,4 +1,3 @@
-import { RegistryError } from '../oci/error.ts'
 import { isRepositoryName } from '../oci/reference.ts'
 import { type Door, locate, type Target } from '../projects/locate.ts'
 import { isPublic, type Site } from '../projects/project.ts'
@@ -55,10 +54,5 @@ function leadsTo(
   { repository }: Target,
 ): boolean {
   if (!isRepositoryName(name)) return false
-  try {
-    return locate(site, mirror, door, ns, name).repository === repository
-  } catch (error) {
-    if (error instanceof RegistryError) return false
-    throw error
-  }
+  return locate(site, mirror, door, ns, name)?.repository === repository
 }

@@ -1,6 +1,8 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import type { JWK } from 'jose'
+import { LRUCache } from 'lru-cache'
+import * as z from 'zod'
 import { errorCodeOf } from '../flow/error-code.ts'
 
 /** What a token says its bearer may do: the `access` claim of the Docker token protocol. */
@@ -16,9 +18,18 @@ export interface IssuedToken {
   issuedAt: Date
 }
 
+/** A token that this site has signed and that is valid now. */
+export interface ReadToken {
+  /** `''` for anonymous. */
+  subject: string
+  access: readonly Access[]
+}
+
 export interface Tokens {
   /** @param subject `''` for anonymous */
   issue(subject: string, access: readonly Access[]): Promise<IssuedToken>
+  /** `undefined` for anything but a valid token of this site. */
+  read(token: string): Promise<ReadToken | undefined>
   /** The public keys, as `/.well-known/jwks.json` gives them. */
   keySet(): Promise<{ keys: JWK[] }>
 }
@@ -28,6 +39,13 @@ const lifetimeSeconds = 300
 /** Clocks of clients and sites differ; `nbf` equal to `iat` has broken pulls elsewhere. */
 const leewaySeconds = 60
 const algorithm = 'ES256'
+/** Others are refused unread: a client's are a few hundred bytes. */
+const maxTokenBytes = 16 * 1024
+const mostKnown = 1000
+
+const accessShape = z
+  .array(z.object({ type: z.string(), name: z.string(), actions: z.array(z.string()) }))
+  .max(64)
 
 /**
  * Signs with the key in `keyFile`, made when the first token is asked for: most sites never are.
@@ -42,7 +60,20 @@ export function createTokens(keyFile: string, site: string, now: () => Date = ()
     })
     return opened
   }
+  /** Those that were valid when they were read, by their hash: a client shows the same one again and again. */
+  const known = new LRUCache<string, { read: ReadToken; until: number }>({ max: mostKnown })
+
   return {
+    async read(token) {
+      if (token.length > maxTokenBytes) return undefined
+      const key = createHash('sha256').update(token).digest('base64')
+      const seconds = Math.floor(now().getTime() / 1000)
+      const found = known.get(key)
+      if (found) return seconds < found.until ? found.read : undefined
+      const verified = await (await signer()).verify(token, now())
+      if (verified) known.set(key, verified)
+      return verified?.read
+    },
     async keySet() {
       return { keys: [(await signer()).publicKey] }
     },
@@ -57,14 +88,17 @@ export function createTokens(keyFile: string, site: string, now: () => Date = ()
 interface Signer {
   publicKey: JWK
   sign(subject: string, access: readonly Access[], issuedAt: Date): Promise<string>
+  /** `until`: seconds since 1970. */
+  verify(token: string, at: Date): Promise<{ read: ReadToken; until: number } | undefined>
 }
 
 async function openSigner(keyFile: string, site: string): Promise<Signer> {
-  const { calculateJwkThumbprint, importJWK, SignJWT } = await import('jose')
+  const { calculateJwkThumbprint, errors, importJWK, jwtVerify, SignJWT } = await import('jose')
   const jwk = await readKey(keyFile)
   const key = await importJWK(jwk, algorithm)
   const { d: _, ...publicKey } = jwk
   const kid = await calculateJwkThumbprint(publicKey)
+  const publicOnly = await importJWK(publicKey, algorithm)
   return {
     publicKey: { ...publicKey, kid, alg: algorithm, use: 'sig' },
     sign(subject, access, issuedAt) {
@@ -79,6 +113,30 @@ async function openSigner(keyFile: string, site: string): Promise<Signer> {
         .setExpirationTime(iat + lifetimeSeconds)
         .setJti(randomUUID())
         .sign(key)
+    },
+    async verify(token, currentDate) {
+      try {
+        // What its head says of keys is never looked at: there is the one.
+        const { payload } = await jwtVerify(token, publicOnly, {
+          algorithms: [algorithm],
+          issuer: site,
+          audience: site,
+          typ: 'JWT',
+          currentDate,
+          clockTolerance: leewaySeconds,
+          requiredClaims: ['exp', 'iat', 'nbf', 'jti', 'sub', 'access'],
+          maxTokenAge: lifetimeSeconds,
+        })
+        const access = accessShape.safeParse(payload.access)
+        if (!access.success || payload.aud !== site) return undefined
+        return {
+          read: { subject: String(payload.sub), access: access.data },
+          until: Number(payload.exp) + leewaySeconds,
+        }
+      } catch (error) {
+        if (error instanceof errors.JOSEError || error instanceof TypeError) return undefined
+        throw error
+      }
     },
   }
 }

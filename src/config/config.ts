@@ -32,6 +32,10 @@ export interface Config {
   /** Absent: the registry door while the site only mirrors, else loopback. */
   metricsListen?: readonly Listener[]
   durability: Durability
+  /** Of the administrator. */
+  adminPassword?: string
+  /** A file of further users. */
+  htpasswd?: string
   logLevels: LogLevels
   accessLog: AccessLog
   /** Milliseconds to the first byte of an answer, from which on it is called slow. */

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { isNameComponent } from '../oci/reference.ts'
 import { quote } from '../policy/found.ts'
-import { type Config, durabilities, EnvironmentError } from './config.ts'
+import { type Config, durabilities, EnvironmentError, printedAs } from './config.ts'
 import { checkDoors, readDoors } from './doors.ts'
 import { parseAccessLog, parseLogLevels, parseSlowRequest } from './logging.ts'
 import { readProxies } from './proxies.ts'
@@ -45,13 +45,32 @@ export function readEnvironment(env: Environment, machine: Machine): Config {
     accessLog: read('OUTPORT_ACCESS_LOG', parseAccessLog) ?? parseAccessLog('all'),
     slowMs: read('OUTPORT_SLOW_REQUEST', parseSlowRequest) ?? parseSlowRequest('10s'),
     site: read('OUTPORT_SITE', parseSite) ?? defaultSite(machine, problems, env),
+    ...given('adminPassword', readPassword(env, problems)),
+    ...given('htpasswd', read('OUTPORT_HTPASSWD', path)),
     ...given('failpoint', env.OUTPORT_FAILPOINT || undefined),
     proxy: readProxies(env, problems),
     ...given('authorities', read('SSL_CERT_FILE', path)),
   }
   problems.push(...checkNames(env))
   if (problems.length > 0) throw new EnvironmentError(problems)
-  return Object.freeze(config)
+  return Object.freeze(printedAs(config, withoutPassword(config)))
+}
+
+function withoutPassword(config: Config): object {
+  return { ...config, ...(config.adminPassword !== undefined && { adminPassword: '…' }) }
+}
+
+/** Those that everybody tries first. */
+const known = ['harbor12345', 'password', 'password1', 'changeme', 'administrator', '12345678', '123456789']
+
+/** What was found is not told. */
+function readPassword({ OUTPORT_ADMIN_PASSWORD: text }: Environment, problems: string[]): string | undefined {
+  if (!text) return undefined
+  if (text.length >= 8 && !known.includes(text.toLowerCase())) return text
+  problems.push(
+    'OUTPORT_ADMIN_PASSWORD: expected at least 8 characters, and nothing that everybody knows, found something else',
+  )
+  return undefined
 }
 
 function parseProjectName(text: string): string {

@@ -63,6 +63,16 @@ export const settings = [
     meaning: 'full syncs what is stored to the disk; fast leaves that to the system',
   },
   {
+    name: 'OUTPORT_ADMIN_PASSWORD',
+    default: 'made at the first start that needs one, and printed once',
+    meaning: 'the password of admin: at least 8 characters',
+  },
+  {
+    name: 'OUTPORT_HTPASSWD',
+    default: 'none',
+    meaning: 'a file of further users, as htpasswd -B writes it; followed as it changes',
+  },
+  {
     name: 'OUTPORT_LOG_LEVEL',
     default: 'info',
     meaning: 'trace, debug, info, warn, error, fatal or silent; of parts, too, as in info,upstream=debug',
@@ -85,13 +95,7 @@ export const settings = [
 ] as const satisfies readonly Setting[]
 
 /** Names that mean something, but nothing this version does: better refused than believed. */
-export const notServedYet: readonly string[] = [
-  'OUTPORT_HTPASSWD',
-  'OUTPORT_ADMIN_PASSWORD',
-  'OUTPORT_DATABASE_URL',
-  'OUTPORT_REDIS_URL',
-  'OUTPORT_S3_URL',
-]
+export const notServedYet: readonly string[] = ['OUTPORT_DATABASE_URL', 'OUTPORT_REDIS_URL', 'OUTPORT_S3_URL']
 
 /** For the tests of this program; no settings of an operator. */
 export const forTests: readonly string[] = ['OUTPORT_FAILPOINT', 'OUTPORT_SOAK_SECONDS']

@@ -35,11 +35,13 @@ export async function prepareDataDirectory(directory: string): Promise<DataDirec
 }
 
 /**
- * Clears what a process that was killed has left behind: drafts, and parts that hold nothing. Call it as the owner.
+ * Clears what a process that was killed has left behind: drafts, and parts that hold nothing; uploads go on after a
+ * restart. Call it as the owner.
  * @returns the blobs that have just come of growing files, and that nobody may have noted
  */
 export async function clearLeftovers({ fills, uploads }: DataDirectory): Promise<Digest[]> {
-  for (const name of await readdir(uploads)) await rm(join(uploads, name), { recursive: true, force: true })
+  for (const name of await readdir(uploads))
+    if (!name.endsWith('.upload')) await rm(join(uploads, name), { recursive: true, force: true })
   const names = await readdir(fills)
   const adopted: Digest[] = []
   for (const name of names) {

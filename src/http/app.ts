@@ -19,13 +19,15 @@ export interface HttpAppOptions {
   pages: Readonly<Record<string, Handler<HttpEnv>>>
   /** Everything else; default: there is nothing else. */
   otherwise?: Handler<HttpEnv>
+  /** Paths of the pages that also take a POST. */
+  forms?: readonly string[]
 }
 
 const stopping = { message: 'this node is stopping', headers: { 'retry-after': '1' } }
 
 /** What all doors of a site have in common: observation, errors, pages. */
 export function createHttpApp(options: HttpAppOptions): HttpApp {
-  const { log, access, metrics, registry, pages, otherwise } = options
+  const { log, access, metrics, registry, pages, forms = [], otherwise } = options
   const app = new Hono<HttpEnv>()
   app.use(observe({ log, metrics, ...access }))
   app.all('*', (c, next) => {
@@ -37,7 +39,8 @@ export function createHttpApp(options: HttpAppOptions): HttpApp {
     const page = Object.hasOwn(pages, path) ? pages[path] : undefined
     if (!page && otherwise) return otherwise(c, next)
     if (!page) throw new RegistryError('NOT_FOUND')
-    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw new RegistryError('UNSUPPORTED')
+    const isForm = c.req.method === 'POST' && forms.includes(path)
+    if (!isForm && c.req.method !== 'GET' && c.req.method !== 'HEAD') throw new RegistryError('UNSUPPORTED')
     c.set('kind', path.slice(1))
     return page(c, next)
   })

@@ -1,4 +1,4 @@
-import type { CompiledQuery } from 'kysely'
+import { type CompiledQuery, sql } from 'kysely'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { type Database, forEachRow } from './database.ts'
@@ -12,6 +12,7 @@ export interface LinkRows extends Links {
   insert(links: readonly Link[]): CompiledQuery[]
   remember(links: readonly Link[], written: Promise<void>): void
   forget(repository: RepositoryName, digest: Digest): void
+  removed(repository: RepositoryName, digest: Digest, written: Promise<void>): void
 }
 
 export function createLinks({ query, write }: Database, cacheEntries: number): LinkRows {
@@ -37,6 +38,38 @@ export function createLinks({ query, write }: Database, cacheEntries: number): L
   return {
     insert,
     remember,
+    removed: (repository, digest, written) => cache.removed(keyOf(repository, digest), written),
+    async among(repository, digests) {
+      const held = new Map<Digest, number>()
+      for (let at = 0; at < digests.length; at += pageRows) {
+        const rows = await query
+          .selectFrom('link')
+          .innerJoin('stored', 'stored.digest', 'link.digest')
+          .select(['link.digest', 'stored.size'])
+          .where('repository', '=', repository)
+          .where('link.digest', 'in', digests.slice(at, at + pageRows))
+          .execute()
+        for (const { digest, size } of rows) held.set(digest, size)
+      }
+      return held
+    },
+    async isUsed(repository) {
+      const first = query.selectFrom('link').select('digest').where('repository', '=', repository).limit(1)
+      return (await first.executeTakeFirst()) !== undefined
+    },
+    async repositories(after = '', limit) {
+      // From one name to the next: a plain `distinct` would read every link.
+      const { rows } = await sql<{ name: RepositoryName }>`
+        with recursive each (name) as (
+          select (select min(repository) from link where repository > ${after})
+          union all
+          select (select min(repository) from link where repository > each.name)
+          from each where each.name is not null
+          limit ${limit}
+        )
+        select name from each where name is not null`.execute(query)
+      return rows.map(({ name }) => name)
+    },
     forget: (repository, digest) => cache.forgotten(keyOf(repository, digest)),
     find: (repository, digest) =>
       cache.find(keyOf(repository, digest), () =>

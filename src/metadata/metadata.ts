@@ -10,6 +10,7 @@ export interface Metadata {
   stored: Stored
   images: Images
   pins: Pins
+  pushes: Pushes
   /** All of it or nothing, durable when it resolves: manifest row, children, link, tag and its place among the stored. */
   recordManifest(record: ManifestRecord): Promise<void>
   /** All of it or nothing, durable when it resolves: its links and its place among the stored. */
@@ -32,6 +33,12 @@ export interface Links {
   find(repository: RepositoryName, digest: Digest): Promise<Link | undefined>
   /** Every repository of the site that holds `digest`. */
   holders(digest: Digest): Promise<RepositoryName[]>
+  /** Those of `digests` that `repository` holds, and how many bytes each has. */
+  among(repository: RepositoryName, digests: readonly Digest[]): Promise<Map<Digest, number>>
+  /** Whether it holds anything. */
+  isUsed(repository: RepositoryName): Promise<boolean>
+  /** Those that hold something, in byte order, after `after`. */
+  repositories(after: string | undefined, limit: number): Promise<RepositoryName[]>
   /** All or none. An existing link keeps its origin. `find` sees them as soon as this is called. */
   add(links: readonly Link[]): Promise<void>
   /** Links to what is stored, in the order of repository and digest, from behind `after` on. */
@@ -186,4 +193,34 @@ export interface PinRow {
   pattern: string
   /** Milliseconds since 1970. */
   createdAt: number
+}
+
+/** A manifest that says of another one that it belongs to it (image-spec, "subject"). */
+export interface Referrer {
+  subject: Digest
+  artifactType?: string
+  /** As a list of referrers shows it, in JSON. */
+  descriptor: string
+}
+
+export interface PushRecord extends Omit<ManifestRecord, 'origin' | 'tag'> {
+  tags: readonly Tag[]
+  referrer?: Referrer
+}
+
+/** What clients write to repositories, and what only is there where they do. */
+export interface Pushes {
+  /** All of it or nothing, durable when it resolves: manifest row, children, link, tags, referrer and its place among the stored. */
+  manifest(record: PushRecord): Promise<void>
+  /** The repository no longer holds it; nor do its tags point to it. All or nothing. */
+  unlink(repository: RepositoryName, digest: Digest): Promise<void>
+  untag(repository: RepositoryName, tag: Tag): Promise<void>
+  /** Descriptors in JSON of what refers to `subject`, in the order of their digests, after `after`. */
+  referrers(
+    repository: RepositoryName,
+    subject: Digest,
+    artifactType: string | undefined,
+    after: Digest | undefined,
+    limit: number,
+  ): Promise<{ digest: Digest; descriptor: string }[]>
 }

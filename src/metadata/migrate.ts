@@ -7,6 +7,7 @@ import * as content from './migrations/0001-content.ts'
 import * as stored from './migrations/0002-stored.ts'
 import * as checked from './migrations/0003-checked.ts'
 import * as pins from './migrations/0004-pins.ts'
+import * as referrers from './migrations/0005-referrers.ts'
 import type { SqliteConnection } from './sqlite-connection.ts'
 import { createSqliteDialect } from './sqlite-dialect.ts'
 
@@ -16,6 +17,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0002-stored': stored,
   '0003-checked': checked,
   '0004-pins': pins,
+  '0005-referrers': referrers,
 }
 
 /**

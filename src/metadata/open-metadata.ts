@@ -5,6 +5,7 @@ import { createLinks } from './links.ts'
 import { createManifests } from './manifests.ts'
 import type { Metadata } from './metadata.ts'
 import { createPins } from './pins.ts'
+import { createPushes } from './pushes.ts'
 import { createStored, newestUse } from './stored.ts'
 import { createTags } from './tags.ts'
 
@@ -31,6 +32,7 @@ export async function openMetadata({
     stored,
     images: createImages(database),
     pins: createPins(database),
+    pushes: createPushes(database, { links, tags, manifests, stored }),
     recordManifest(record) {
       const { repository, digest, mediaType, size, origin } = record
       const held = [{ repository, digest, origin }]

@@ -8,6 +8,8 @@ export interface RowCache<Row> {
   replaced(key: string, row: Row, written: Promise<unknown>): void
   /** As `replaced`, but a row that is there already stays. */
   added(key: string, row: Row, written: Promise<unknown>): void
+  /** There is no such row any more. As `replaced`. */
+  removed(key: string, written: Promise<unknown>): void
   /** What is known of it is read again. */
   forgotten(key: string): void
 }
@@ -16,7 +18,8 @@ export interface RowCache<Row> {
 type Known<Row> = { row: Row | undefined } | undefined
 
 interface Write<Row> {
-  row: Row
+  /** `undefined`: gone. */
+  row: Row | undefined
   replaces: boolean
   failed: boolean
 }
@@ -83,6 +86,7 @@ export function createRowCache<Row>(max: number): RowCache<Row> {
     },
     replaced: (key, row, written) => note(key, { row, replaces: true, failed: false }, written),
     added: (key, row, written) => note(key, { row, replaces: false, failed: false }, written),
+    removed: (key, written) => note(key, { row: undefined, replaces: true, failed: false }, written),
     forgotten(key) {
       rows.delete(key)
       reads.delete(key)

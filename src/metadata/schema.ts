@@ -10,6 +10,7 @@ export interface Schema {
   tag: TagTable
   stored: StoredTable
   pin: PinTable
+  referrer: ReferrerTable
 }
 
 export interface ManifestTable {
@@ -61,4 +62,14 @@ export interface PinTable {
   pattern: string
   /** Milliseconds since 1970. */
   created_at: number
+}
+
+/** A pushed manifest that names another one as its subject, which need not be here. */
+export interface ReferrerTable {
+  repository: RepositoryName
+  subject: Digest
+  digest: Digest
+  artifact_type: string | null
+  /** JSON. */
+  descriptor: string
 }

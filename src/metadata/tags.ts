@@ -9,6 +9,7 @@ import type { TagTable } from './schema.ts'
 export interface TagRows extends Tags {
   upsert(row: TagRow): CompiledQuery
   remember(row: TagRow, written: Promise<void>): void
+  removed(repository: RepositoryName, tag: Tag, written: Promise<void>): void
 }
 
 export function createTags({ query, write }: Database, cacheEntries: number): TagRows {
@@ -40,6 +41,7 @@ export function createTags({ query, write }: Database, cacheEntries: number): Ta
   return {
     upsert,
     remember,
+    removed: (repository, tag, written) => cache.removed(keyOf(repository, tag), written),
     find: (repository, tag) => cache.find(keyOf(repository, tag), () => load(repository, tag)),
     put(row) {
       const written = write([upsert(row)])

@@ -1,9 +1,16 @@
 const codes = {
   BAD_REQUEST: { status: 400, message: 'bad request' },
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to registry' },
+  BLOB_UPLOAD_INVALID: { status: 400, message: 'blob upload invalid' },
+  BLOB_UPLOAD_UNKNOWN: { status: 404, message: 'blob upload unknown to registry' },
+  BODY_STALLED: { status: 408, message: 'nothing more came of the body' },
   DENIED: { status: 403, message: 'requested access to the resource is denied' },
   DIGEST_INVALID: { status: 400, message: 'provided digest is not a valid digest' },
   LOOP_DETECTED: { status: 508, message: 'this request has already passed through this site' },
+  MANIFEST_BLOB_UNKNOWN: {
+    status: 404,
+    message: 'manifest references a manifest or blob unknown to registry',
+  },
   MANIFEST_INVALID: { status: 400, message: 'manifest invalid' },
   MANIFEST_UNKNOWN: { status: 404, message: 'manifest unknown' },
   MISDIRECTED: {
@@ -15,7 +22,12 @@ const codes = {
   NOT_FOUND: { status: 404, message: 'no such page' },
   PAGINATION_NUMBER_INVALID: { status: 400, message: 'invalid number of results requested' },
   RANGE_INVALID: { status: 416, message: 'the requested range cannot be satisfied' },
+  SIZE_INVALID: { status: 400, message: 'provided length did not match content length' },
   TAG_INVALID: { status: 400, message: 'invalid tag name' },
+  TOOMANYREQUESTS: { status: 429, message: 'too many requests' },
+  TOO_LARGE: { status: 413, message: 'the body is too large' },
+  TOO_MANY_TAGS: { status: 414, message: 'too many tags in one request' },
+  NO_ROOM: { status: 507, message: 'this site has no room for it' },
   UNAUTHORIZED: { status: 401, message: 'authentication required' },
   UNAVAILABLE: { status: 503, message: 'the upstream registry cannot be reached' },
   UNKNOWN: { status: 500, message: 'unknown error' },
@@ -28,6 +40,8 @@ export interface RegistryErrorOptions {
   /** A sentence for the person who pulls; dockerd and podman print it. Absent: the code's own. */
   message?: string
   detail?: unknown
+  /** Absent: the code's own. */
+  status?: number
   headers?: Readonly<Record<string, string>>
   cause?: unknown
 }
@@ -43,7 +57,7 @@ export class RegistryError extends Error {
   constructor(code: ErrorCode, options: RegistryErrorOptions = {}) {
     super(options.message ?? codes[code].message, { cause: options.cause })
     this.code = code
-    this.status = codes[code].status
+    this.status = options.status ?? codes[code].status
     this.detail = options.detail
     this.headers = options.headers ?? {}
   }

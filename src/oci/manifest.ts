@@ -20,6 +20,8 @@ export interface Manifest {
   manifests: Descriptor[]
   /** An image's config and layers that a registry holds: no foreign (`urls`) layers. */
   blobs: Descriptor[]
+  /** The manifest that it belongs to (image-spec, "subject"), and how it is shown among those that do. */
+  refers?: { subject: Digest; artifactType?: string; annotations?: Record<string, unknown> }
 }
 
 /** Larger manifests are refused everywhere (distribution-spec: a registry SHOULD take at least 4 MiB). */
@@ -69,6 +71,23 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
     kind,
     manifests,
     blobs: config ? [config, ...layers].map(plain) : [],
+    ...refersOf(body, config),
+  }
+}
+
+/** distribution-spec, "Listing Referrers": an image without an artifactType is of the type of its config. */
+function refersOf(body: Record<string, unknown>, config: Descriptor | undefined): Pick<Manifest, 'refers'> {
+  if (body.subject === undefined) return {}
+  const { digest: subject } = descriptorOf(body.subject, 'subject')
+  const said =
+    typeof body.artifactType === 'string' && body.artifactType !== '' ? body.artifactType : undefined
+  const artifactType = said ?? config?.mediaType
+  return {
+    refers: {
+      subject,
+      ...(artifactType !== undefined && { artifactType }),
+      ...(isObject(body.annotations) && { annotations: body.annotations }),
+    },
   }
 }
 
@@ -82,6 +101,11 @@ function jsonObjectOf(bytes: Uint8Array): Record<string, unknown> {
   }
   if (!isObject(body)) throw invalid('not a JSON object')
   return body
+}
+
+/** Layers of these types are not to be pushed (image-spec, "Non-distributable layers"). */
+export function isNondistributable({ mediaType }: Descriptor): boolean {
+  return /\.nondistributable\.|\.rootfs\.foreign\./.test(mediaType)
 }
 
 function mediaTypeOf(body: Record<string, unknown>, contentType: string | undefined): string {

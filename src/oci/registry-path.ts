@@ -10,7 +10,8 @@ export type RegistryPath =
   | { kind: 'blob'; name: RepositoryName; digest: Digest }
   | { kind: 'tags'; name: RepositoryName }
   | { kind: 'referrers'; name: RepositoryName; digest: Digest }
-  | { kind: 'upload'; name: RepositoryName }
+  /** Without `id`: where uploads begin. */
+  | { kind: 'upload'; name: RepositoryName; id?: string }
 
 /**
  * Reads a raw request path, nothing decoded or normalised, from its right end, since names hold slashes.
@@ -27,7 +28,7 @@ export function parseRegistryPath(path: string): RegistryPath | undefined {
   const last = segments.at(-1) ?? ''
   const nameBefore = (count: number) => parseRepositoryName(segments.slice(0, -count).join('/'))
   if (segments.length >= 4 && segments.at(-3) === 'blobs' && segments.at(-2) === 'uploads') {
-    return { kind: 'upload', name: nameBefore(3) }
+    return { kind: 'upload', name: nameBefore(3), ...(last !== '' && { id: last }) }
   }
   if (segments.length < 3) return undefined
   switch (segments.at(-2)) {

@@ -50,7 +50,9 @@ export const projectDocument = mapping({
     )
     .prefault(false)
     .describe('Whether layers are fetched before they are asked for, of which platforms'),
-  sparse: flag.prefault(false).describe('An index without all of its images; not acted on yet'),
+  sparse: flag
+    .prefault(false)
+    .describe('Whether what is pushed may point to what is not there, as an index without all of its images'),
 })
 
 export type ProjectDocument = z.output<typeof projectDocument>

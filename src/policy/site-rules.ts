@@ -90,14 +90,19 @@ export function warnings(
   return [...projects.flatMap(projectWarnings), ...registries.flatMap(registryWarnings)]
 }
 
-const notYet = 'is checked, but not yet acted on'
-
 function projectWarnings({ project, source }: CompiledProject): Warning[] {
   const said: [boolean, FieldPath, string][] = [
-    [project.public === false, ['public'], 'a private project is served to nobody until there are accounts'],
-    [project.push, project.proxy ? ['push'] : [], 'pushing is not possible yet'],
+    [
+      project.push && project.proxy !== undefined,
+      ['push'],
+      'pushing to a project with proxy is not possible yet',
+    ],
     [project.prefetch !== false && !project.proxy, ['prefetch'], 'without proxy there is nothing to fetch'],
-    [project.sparse, ['sparse'], notYet],
+    [
+      project.sparse && project.proxy !== undefined,
+      ['sparse'],
+      'what is mirrored may always be there in part',
+    ],
   ]
   return said.filter(([holds]) => holds).map(([, path, message]) => warning(source, path, message))
 }

@@ -6,7 +6,7 @@ import {
   type RepositoryName,
 } from '../oci/reference.ts'
 import type { RegistrySettings } from '../upstream/registry-client.ts'
-import { isPublicMirror, onlyMirrors, type Project, type Site } from './project.ts'
+import { isHosted, isPublicMirror, onlyMirrors, type Project, type Site } from './project.ts'
 
 /** How a request came in, which decides what its names mean. `as`: by a host name under which the site serves a registry. */
 export type Door = { face: 'registry' } | { face: 'mirror' } | { face: 'as'; registry: string }
@@ -25,10 +25,9 @@ export interface Target {
 }
 
 /**
- * What `name` means to a client at `door`. `ns` only selects among the registries of the site and is never connected to
- * (distribution-spec, "Registry Proxying").
+ * What `name` means to a client at `door`; `undefined` when it means nothing there. `ns` only selects among the registries
+ * of the site and is never connected to (distribution-spec, "Registry Proxying").
  * @param mirror name of the project that is the default mirror, if there is one
- * @throws RegistryError `NAME_UNKNOWN`, the same whatever the reason
  */
 export function locate(
   site: Site,
@@ -36,11 +35,18 @@ export function locate(
   door: Door,
   ns: string | undefined,
   name: RepositoryName,
-): Target {
-  const target =
-    door.face === 'as' ? servedAs(site, door.registry, ns, name) : byDoor(site, mirror, door, ns, name)
-  if (!target) throw nameUnknown(name)
-  return target
+): Target | undefined {
+  return door.face === 'as' ? servedAs(site, door.registry, ns, name) : byDoor(site, mirror, door, ns, name)
+}
+
+/** Whether `ns` names a registry of the site, which at `door` may be asked for by it. */
+export function isNamespace(site: Site, door: Door, ns: string): boolean {
+  const registries = [...site.registries.values()]
+  return registries.some((each) =>
+    door.face === 'as'
+      ? each.name === door.registry && (each.ns === ns || each.serveAs.includes(ns))
+      : each.ns === ns,
+  )
 }
 
 /** Of what is not there, and of what the caller may not see: the two are not told apart. */
@@ -84,11 +90,17 @@ function servedAs(
   return target && ns !== undefined ? { ...target, namespace: ns } : target
 }
 
-/** `docker.io/library/nginx`: the first component is a project. */
-/** What a name of this site is about, whose first component is the project; `undefined` when there is none. */
+/**
+ * What a name of this site is about, whose first component is the project, as in `docker.io/library/nginx`; `undefined`
+ * when there is none. A name of one component is in `library`, where that is pushed to.
+ */
 export function byProject(site: Site, name: RepositoryName): Target | undefined {
   const slash = name.indexOf('/')
-  const project = slash === -1 ? undefined : site.projects.get(name.slice(0, slash))
+  if (slash === -1) {
+    const library = site.projects.get('library')
+    return library && isHosted(library) ? targetOf(library, name) : undefined
+  }
+  const project = site.projects.get(name.slice(0, slash))
   if (!project) return undefined
   const said = name.slice(slash + 1)
   const registry = registryOf(site, project)

@@ -1,4 +1,3 @@
-import { RegistryError } from '../oci/error.ts'
 import type { ImageName } from '../oci/image-name.ts'
 import { isRepositoryName } from '../oci/reference.ts'
 import { byProject, locate, type Target } from './locate.ts'
@@ -21,15 +20,11 @@ export function targetOfImage(site: Site, mirror: string, name: ImageName): Targ
       (ns === host || serveAs.includes(host) || urls.some((url) => hostOf(url) === host)),
   )
   if (host !== undefined && !registry) throw new SyntaxError(`no project mirrors ${host}`)
-  try {
-    return registry
-      ? locate(site, undefined, { face: 'registry' }, registry.ns, path)
-      : locate(site, mirror, { face: 'mirror' }, undefined, path)
-  } catch (error) {
-    if (!(error instanceof RegistryError)) throw error
-    const reason = registry ? `no project mirrors ${host}/${path}` : `no project has an image ${path}`
-    throw new SyntaxError(reason, { cause: error })
-  }
+  const target = registry
+    ? locate(site, undefined, { face: 'registry' }, registry.ns, path)
+    : locate(site, mirror, { face: 'mirror' }, undefined, path)
+  if (target) return target
+  throw new SyntaxError(registry ? `no project mirrors ${host}/${path}` : `no project has an image ${path}`)
 }
 
 /** `ghcr.io/org/app` */

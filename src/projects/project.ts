@@ -60,6 +60,11 @@ export function isPublicMirror(project: Project): boolean {
   return project.proxy !== undefined && !project.push && project.public !== false
 }
 
+/** Its content is what is pushed to it, and nothing else. */
+export function isHosted(project: Project): boolean {
+  return project.push && !project.proxy
+}
+
 /** @param path the repository's name within the project */
 export function isPublic(project: Project, path: string): boolean {
   return typeof project.public === 'boolean'

@@ -1,74 +1,89 @@
 import { type HttpContext, signalOf } from '../http/context.ts'
-import { RegistryError } from '../oci/error.ts'
+import { parseDigest } from '../oci/digest.ts'
 import { mediaTypes } from '../oci/manifest.ts'
-import { parseTag } from '../oci/reference.ts'
+import { parseRepositoryName, parseTag, type RepositoryName } from '../oci/reference.ts'
 import type { RegistryPath } from '../oci/registry-path.ts'
 import type { Target } from '../projects/locate.ts'
 import type { Listings } from '../resolve/listings.ts'
+import type { OwnListings } from '../resolve/own-listings.ts'
 import type { ResolvedRepository } from '../resolve/repository.ts'
-import type { TagPage } from '../upstream/registry-client.ts'
+import { countOf, nextLink } from './paging.ts'
 import { provenanceHeaders } from './provenance.ts'
-
-const maxPage = 1000
 
 /** distribution-spec "Listing Tags". */
 export function createTagsHandler(listings: Listings, resolved: (target: Target) => ResolvedRepository) {
   return async (c: HttpContext, target: Target, { name }: Extract<RegistryPath, { kind: 'tags' }>) => {
-    const page = pageOf(c)
+    const [n, after] = [countOf(c), lastOf(c)]
+    const page = { n, ...(after !== undefined && { last: parseTag(after) }) }
     const { tags, last, ...provenance } =
-      page.n === 0
+      n === 0
         ? { tags: [], last: undefined, source: 'hit' as const }
         : await listings.tags(resolved(target), page, signalOf(c))
     c.set('cache', provenance.source)
-    const link = last !== undefined && { link: nextLink(c, name, page.n, last) }
-    return json(
-      c,
-      { name, tags },
-      { 'content-type': 'application/json', ...link, ...provenanceHeaders(provenance) },
-    )
+    const headers = {
+      'content-type': 'application/json',
+      ...nextLink(c, `/v2/${name}/tags/list`, last),
+      ...provenanceHeaders(provenance),
+    }
+    return send(c, JSON.stringify({ name, tags }), headers)
   }
 }
 
 /** distribution-spec "Listing Referrers"; the filter is applied here, whatever upstream does. */
 export function createReferrersHandler(listings: Listings, resolved: (target: Target) => ResolvedRepository) {
-  return async (c: HttpContext, target: Target, { digest }: Extract<RegistryPath, { kind: 'referrers' }>) => {
-    const { bytes, ...provenance } = await listings.referrers(resolved(target), digest, signalOf(c))
+  return async (
+    c: HttpContext,
+    target: Target,
+    { name, digest }: Extract<RegistryPath, { kind: 'referrers' }>,
+  ) => {
+    const [artifactType, after] = [c.req.query('artifactType'), lastOf(c)]
+    const query = {
+      n: countOf(c),
+      ...(artifactType !== undefined && { artifactType }),
+      ...(after !== undefined && { last: parseDigest(after) }),
+    }
+    const { bytes, last, isFiltered, ...provenance } = await listings.referrers(
+      resolved(target),
+      digest,
+      query,
+      signalOf(c),
+    )
     c.set('cache', provenance.source)
-    const artifactType = c.req.query('artifactType')
-    const headers = { 'content-type': mediaTypes.ociIndex, ...provenanceHeaders(provenance) }
-    const index: { manifests?: { artifactType?: string }[] } = JSON.parse(bytes.toString())
-    if (artifactType === undefined) return json(c, index, headers)
-    const manifests = (index.manifests ?? []).filter((each) => each.artifactType === artifactType)
-    return json(c, { ...index, manifests }, { ...headers, 'oci-filters-applied': 'artifactType' })
+    const headers = {
+      'content-type': mediaTypes.ociIndex,
+      ...nextLink(c, `/v2/${name}/referrers/${digest}`, last),
+      ...(artifactType !== undefined && { 'oci-filters-applied': 'artifactType' }),
+      ...provenanceHeaders(provenance),
+    }
+    const isWhole = artifactType === undefined || isFiltered
+    return send(c, isWhole ? bytes.toString() : filtered(bytes, artifactType), headers)
   }
 }
 
-/** @throws RegistryError `PAGINATION_NUMBER_INVALID`, `TAG_INVALID` */
-function pageOf(c: HttpContext): TagPage {
-  const { n: counts = [], last: lasts = [] } = c.req.queries()
-  const [n] = counts
-  if (counts.length > 1 || (n !== undefined && !/^\d{1,15}$/.test(n))) {
-    throw new RegistryError('PAGINATION_NUMBER_INVALID', { detail: { n: counts.join(',').slice(0, 100) } })
-  }
-  const [last] = lasts
-  return {
-    n: n === undefined ? maxPage : Math.min(Number(n), maxPage),
-    ...(last !== undefined && last !== '' && { last: parseTag(last) }),
+/** distribution's `_catalog`, which the specification leaves out. */
+export function createCatalogHandler({ repositories }: Pick<OwnListings, 'repositories'>) {
+  return async (c: HttpContext, maySee: (name: RepositoryName) => boolean) => {
+    const [n, after] = [countOf(c), lastOf(c)]
+    const last = after === undefined ? undefined : parseRepositoryName(after)
+    const page = n === 0 ? { items: [] } : await repositories(n, last, maySee)
+    return send(c, JSON.stringify({ repositories: page.items }), {
+      'content-type': 'application/json',
+      ...nextLink(c, '/v2/_catalog', page.last),
+    })
   }
 }
 
-function nextLink(c: HttpContext, name: string, n: number | undefined, last: string): string {
-  const ns = c.req.query('ns')
-  const query = new URLSearchParams({
-    ...(n !== undefined && { n: String(n) }),
-    last,
-    ...(ns !== undefined && { ns }),
-  })
-  return `</v2/${name}/tags/list?${query}>; rel="next"`
+function filtered(bytes: Buffer, artifactType: string): string {
+  const index: { manifests?: { artifactType?: string }[] } = JSON.parse(bytes.toString())
+  const manifests = (index.manifests ?? []).filter((each) => each.artifactType === artifactType)
+  return JSON.stringify({ ...index, manifests })
 }
 
-function json(c: HttpContext, value: unknown, headers: Record<string, string>): Response {
-  const text = JSON.stringify(value)
+function lastOf(c: HttpContext): string | undefined {
+  return c.req.query('last') || undefined
+}
+
+function send(c: HttpContext, text: string, headers: Record<string, string>): Response {
   const whole = {
     ...headers,
     'content-length': String(Buffer.byteLength(text)),

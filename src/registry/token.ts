@@ -1,75 +1,129 @@
 import type { Handler } from 'hono'
-import { decide } from '../auth/access.ts'
+import { actions, type Caller, decide } from '../auth/access.ts'
+import type { Accounts } from '../auth/accounts.ts'
+import { type Callers, CredentialError } from '../auth/callers.ts'
 import type { Access, Tokens } from '../auth/tokens.ts'
-import type { HttpContext, HttpEnv } from '../http/context.ts'
+import { type HttpContext, type HttpEnv, signalOf } from '../http/context.ts'
+import { readBody } from '../http/request-body.ts'
 import { RegistryError } from '../oci/error.ts'
 import { isRepositoryName } from '../oci/reference.ts'
 import { locate } from '../projects/locate.ts'
-import { isPublic, type Site } from '../projects/project.ts'
+import { onlyMirrors, type Site } from '../projects/project.ts'
 import { doorOf } from './door.ts'
+import { subjectOf } from './subject.ts'
 
 export interface TokenOptions {
-  tokens: Tokens
+  tokens: Pick<Tokens, 'issue'>
+  callers: Callers
+  accounts: Pick<Accounts, 'verify'>
   /** The name that clients must ask for: this site's. */
   service: string
   site(): Site
   mirror: string
 }
 
+interface Question {
+  service: string | undefined
+  scopes: readonly string[]
+  caller: Caller
+}
+
 const maxScopes = 64
+const maxFormBytes = 64 * 1024
 const scopeGrammar = /^([a-z0-9]+)(?:\([a-z0-9]+\))?:(.+):([a-z*]*(?:,[a-z*]+)*)$/
 
 /**
- * The Docker token protocol's GET. There are no accounts yet, so it knows anonymous alone: whoever shows a password is
- * told that it is wrong, never given less than was asked for in silence. A scope that is not allowed grants nothing and
- * is no error.
+ * The Docker token protocol: GET with Basic, POST with a form. Whoever shows a wrong password is told so, never given less
+ * than was asked for in silence. A scope that is not allowed grants nothing and is no error. There are no refresh tokens:
+ * clients keep the password, or ask for it.
  */
-export function createTokenPage({ tokens, service, site, mirror }: TokenOptions): Handler<HttpEnv> {
+export function createTokenPage(options: TokenOptions): Handler<HttpEnv> {
+  const { tokens, service, site, mirror } = options
   return async (c) => {
-    if (c.req.query('service') !== service) {
+    if (c.env.face === 'mirror') throw new RegistryError('NOT_FOUND')
+    c.header('cache-control', 'no-store')
+    const question = c.req.method === 'POST' ? await posted(c, options) : await asked(c, options)
+    if (question.service !== service) {
       throw new RegistryError('BAD_REQUEST', { message: `the service here is ${service}` })
     }
-    if (c.req.header('authorization') !== undefined) {
-      throw new RegistryError('UNAUTHORIZED', { message: 'incorrect username or password' })
-    }
-    const scopes = (c.req.queries('scope') ?? [])
-      .flatMap((each) => each.split(' '))
-      .filter((each) => each !== '')
-    if (scopes.length === 0) throw new RegistryError('UNAUTHORIZED')
+    const { scopes, caller } = question
+    const isAnonymous = caller.principal.kind === 'anonymous'
+    if (scopes.length === 0 && isAnonymous) throw new RegistryError('UNAUTHORIZED')
     if (scopes.length > maxScopes)
       throw new RegistryError('BAD_REQUEST', { message: `more than ${maxScopes} scopes` })
 
-    const access = scopes.flatMap((scope) => grant(c, site(), mirror, scope))
-    const { token, expiresInSeconds, issuedAt } = await tokens.issue('', access)
-    c.header('cache-control', 'no-store')
+    const access = scopes.flatMap((scope) => grant(c, site(), mirror, caller, scope))
+    const subject = caller.principal.kind === 'user' ? caller.principal.name : ''
+    const { token, expiresInSeconds, issuedAt } = await tokens.issue(subject, access)
     return c.json({
       token,
       access_token: token,
       expires_in: expiresInSeconds,
       issued_at: issuedAt.toISOString(),
+      ...(c.req.method === 'POST' && { scope: scopes.join(' ') }),
     })
   }
 }
 
 /** RFC 7517: who trusts this site's tokens finds its keys here. */
-export function createKeySetPage({ keySet }: Tokens): Handler<HttpEnv> {
+export function createKeySetPage({ keySet }: Pick<Tokens, 'keySet'>): Handler<HttpEnv> {
   return async (c) => c.json(await keySet())
 }
 
-function grant(c: HttpContext, site: Site, mirror: string, scope: string): Access[] {
-  const [, type, name = '', actions = ''] = scopeGrammar.exec(scope) ?? []
-  if (type !== 'repository' || !isRepositoryName(name)) return []
-  const wanted = actions.split(',')
-  const pulls = (wanted.includes('pull') || wanted.includes('*')) && mayPull(c, site, mirror, name)
-  return [{ type, name, actions: pulls ? ['pull'] : [] }]
+async function asked(c: HttpContext, { callers, site }: TokenOptions): Promise<Question> {
+  const header = c.req.header('authorization')
+  // A token begets no token, and where there is nothing to log in for, no password is right.
+  if (header !== undefined && (onlyMirrors(site()) || !/^basic /i.test(header))) throw wrongPassword()
+  try {
+    return {
+      service: c.req.query('service'),
+      scopes: scopesOf(c.req.queries('scope') ?? []),
+      caller: await callers.of(header, addressOf(c)),
+    }
+  } catch (error) {
+    throw error instanceof CredentialError ? wrongPassword() : error
+  }
 }
 
-function mayPull(c: HttpContext, site: Site, mirror: string, name: Parameters<typeof locate>[4]): boolean {
-  try {
-    const { project, path } = locate(site, mirror, doorOf(c, site), undefined, name)
-    return decide({ kind: 'anonymous' }, 'pull', { public: isPublic(project, path) }) === 'allow'
-  } catch (error) {
-    if (error instanceof RegistryError) return false
-    throw error
+async function posted(c: HttpContext, { accounts, site }: TokenOptions): Promise<Question> {
+  const bytes = await readBody(c.env.incoming, maxFormBytes, signalOf(c))
+  const form = new URLSearchParams(bytes.toString())
+  if (form.get('grant_type') !== 'password') {
+    throw new RegistryError('UNAUTHORIZED', { message: 'only grant_type=password is known here' })
   }
+  const [name, password] = [form.get('username') ?? '', form.get('password') ?? '']
+  if (onlyMirrors(site()) || name === '' || !(await accounts.verify(name, password, addressOf(c))))
+    throw wrongPassword()
+  return {
+    service: form.get('service') ?? undefined,
+    scopes: scopesOf(form.getAll('scope')),
+    caller: { principal: { kind: 'user', name } },
+  }
+}
+
+function wrongPassword(): RegistryError {
+  return new RegistryError('UNAUTHORIZED', { message: 'incorrect username or password' })
+}
+
+function addressOf(c: HttpContext): string {
+  return c.env.incoming.socket.remoteAddress ?? ''
+}
+
+function scopesOf(texts: readonly string[]): string[] {
+  return texts.flatMap((each) => each.split(' ')).filter((each) => each !== '')
+}
+
+/** What of a scope the caller may; who could write elsewhere is told later what is only read. */
+function grant(c: HttpContext, site: Site, mirror: string, caller: Caller, scope: string): Access[] {
+  const [, type = '', name = '', said = ''] = scopeGrammar.exec(scope) ?? []
+  const wanted = said.split(',')
+  if (type === 'registry' && name === 'catalog')
+    return [{ type, name, actions: caller.principal.kind === 'user' && wanted.includes('*') ? ['*'] : [] }]
+  if (type !== 'repository' || !isRepositoryName(name)) return []
+  const subject = subjectOf(name, locate(site, mirror, doorOf(c, site), undefined, name))
+  const given = actions.filter(
+    (action) =>
+      (wanted.includes(action) || wanted.includes('*')) && decide(caller, action, subject) !== 'refuse',
+  )
+  return [{ type, name, actions: given }]
 }

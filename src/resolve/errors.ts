@@ -58,6 +58,13 @@ const broken: ReadonlySet<string> = new Set([
   ...['EMFILE', 'ENFILE'],
 ])
 
+/** What a client is told whose push fails: that there is no room is no reason to try at once again. */
+export function pushErrorOf(error: unknown): unknown {
+  if (full.has(errorCodeOf(error) ?? '')) return new RegistryError('NO_ROOM', { cause: error })
+  const trouble = diskTroubleOf(error)
+  return trouble === undefined ? error : unavailable(trouble, undefined, error)
+}
+
 /** What is the matter with what this site keeps its content on, for the client. */
 function diskTroubleOf(error: unknown): string | undefined {
   const code = errorCodeOf(error) ?? ''

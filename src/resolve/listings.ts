@@ -3,13 +3,14 @@ import { createSingleFlight } from '../flow/single-flight.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
-import { emptyIndex, mediaTypes } from '../oci/manifest.ts'
+import { mediaTypes } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
 import { type TagPage, UpstreamError } from '../upstream/registry-client.ts'
 import { answerFor } from './errors.ts'
 import { mayServeStale } from './freshness.ts'
 import type { KeepManifest } from './keep.ts'
 import type { LocalSource, StoredManifest } from './local.ts'
+import type { OwnListings, ReferrersQuery } from './own-listings.ts'
 import { createPaced } from './pace.ts'
 import type { MirroredRepository, Provenance, ResolvedRepository } from './repository.ts'
 
@@ -24,8 +25,12 @@ export interface TagsAnswer extends Provenance {
 }
 
 export interface ReferrersAnswer extends Provenance {
-  /** An image index, as upstream sent it. */
+  /** An image index: upstream's as it sent it. */
   bytes: Buffer
+  /** Only what was asked for is in it. */
+  isFiltered: boolean
+  /** Ask for more after this one. */
+  last?: Digest
 }
 
 /** What a repository lists: upstream's word, or what is known here while upstream is silent. */
@@ -33,30 +38,41 @@ export interface Listings {
   /** @throws RegistryError `NAME_UNKNOWN`, `UNAVAILABLE` */
   tags(repository: ResolvedRepository, page: TagPage, signal: AbortSignal): Promise<TagsAnswer>
   /** @throws RegistryError `UNAVAILABLE` */
-  referrers(repository: ResolvedRepository, digest: Digest, signal: AbortSignal): Promise<ReferrersAnswer>
+  referrers(
+    repository: ResolvedRepository,
+    digest: Digest,
+    query: ReferrersQuery,
+    signal: AbortSignal,
+  ): Promise<ReferrersAnswer>
 }
 
 export interface ListingsOptions {
   metadata: Metadata
   local: LocalSource
   keep: KeepManifest
+  own: OwnListings
   lifetime: AbortSignal
   now?: () => number
 }
 
 export function createListings(options: ListingsOptions): Listings {
-  const { metadata, lifetime, now = Date.now } = options
+  const { metadata, own, lifetime, now = Date.now } = options
   const asking = createSingleFlight<StoredManifest>()
 
   async function localTags(repository: ResolvedRepository, { n = localPage, last }: TagPage) {
-    const rows = await metadata.tags.list(repository.repository, last, n)
-    return { tags: rows, last: rows.length === n ? rows.at(-1) : undefined }
+    const page = await own.tags(repository.repository, n, last)
+    return { tags: page.items, last: page.last }
   }
 
   return {
     async tags(repository, page, signal) {
       const { upstream } = repository
-      if (!upstream) return { ...(await localTags(repository, page)), source: 'hit' }
+      if (!upstream) {
+        const here = await localTags(repository, page)
+        if (here.tags.length === 0 && !(await metadata.links.isUsed(repository.repository)))
+          throw new RegistryError('NAME_UNKNOWN')
+        return { ...here, source: 'hit' }
+      }
       try {
         const ask = () => upstream.client.listTags(upstream.repository, page, signal)
         const list = await createPaced()(ask, signal)
@@ -68,22 +84,27 @@ export function createListings(options: ListingsOptions): Listings {
         throw toName(error)
       }
     },
-    async referrers(repository, digest, signal) {
+    async referrers(repository, digest, query, signal) {
+      const { upstream } = repository
+      if (!upstream) {
+        const page = await own.referrers(repository.repository, digest, query)
+        return { ...page, isFiltered: true, source: 'hit' }
+      }
+      const isFiltered = false
       const row = await metadata.tags.find(repository.repository, listingOf(digest))
       const ageMs = row ? now() - row.checkedAt : undefined
       const kept = row && (await options.local.manifest(repository.repository, row.digest))
-      const { upstream } = repository
-      if (kept && (!upstream || (ageMs !== undefined && ageMs >= 0 && ageMs < referrersFreshMs))) {
-        return { bytes: kept.bytes, source: 'hit', ageMs }
+      if (kept && ageMs !== undefined && ageMs >= 0 && ageMs < referrersFreshMs) {
+        return { bytes: kept.bytes, isFiltered, source: 'hit', ageMs }
       }
-      if (!upstream) return { bytes: emptyIndex, source: 'hit' }
       try {
         const ask = () => fetchReferrers(options, { ...repository, upstream }, digest)
         const { bytes } = await orAbandon(asking(`${repository.repository}@${digest}`, ask), signal)
-        return { bytes, source: 'fill', ageMs: 0 }
+        return { bytes, isFiltered, source: 'fill', ageMs: 0 }
       } catch (error) {
         const may = row && saysNothing(error) && mayServeStale(row, repository.stale, error.kind, now())
-        if (kept && may) return { bytes: kept.bytes, source: 'stale', ageMs, unconfirmed: error.kind }
+        if (kept && may)
+          return { bytes: kept.bytes, isFiltered, source: 'stale', ageMs, unconfirmed: error.kind }
         throw answerFor(error, 'MANIFEST_UNKNOWN')
       }
     },

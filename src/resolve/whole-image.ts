@@ -166,7 +166,7 @@ function createWork(
 
   async function referrers(digest: Digest): Promise<void> {
     await attempt(digest, 'referrers', async () => {
-      const listing = await listings.referrers(repository, digest, signal).catch(unlessNone)
+      const listing = await listings.referrers(repository, digest, {}, signal).catch(unlessNone)
       if (!listing) return
       const { manifests: all } = parseManifest(listing.bytes, mediaTypes.ociIndex)
       for (const each of all) await child(each, false)

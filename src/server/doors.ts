@@ -1,5 +1,4 @@
 import { createGetCertPage } from '../admin/systeminfo.ts'
-import { createTokens } from '../auth/tokens.ts'
 import type { Config } from '../config/config.ts'
 import type { Listener } from '../config/listeners.ts'
 import type { Troubles } from '../flow/troubles.ts'
@@ -13,6 +12,7 @@ import { onlyMirrors } from '../projects/project.ts'
 import { createPages } from '../registry/pages.ts'
 import { createRegistryRoutes, type RegistryHandlers } from '../registry/routes.ts'
 import { createKeySetPage, createTokenPage } from '../registry/token.ts'
+import type { Access } from './access.ts'
 import type { Parts } from './handlers.ts'
 
 /** What answers at the doors. */
@@ -27,6 +27,7 @@ export interface AppsOptions {
   config: Config
   via: Via
   parts: Parts
+  access: Access
   handlers: RegistryHandlers
   certificates: Certificates
   troubles: Pick<Troubles, 'all'>
@@ -37,14 +38,14 @@ export interface AppsOptions {
 
 export function createApps(options: AppsOptions): Apps {
   const { config, via, handlers, certificates, doors } = options
-  const { log, metrics, site, stores } = options.parts
+  const { accounts, callers, tokens } = options.access
+  const { log, metrics, site } = options.parts
   const names = { site, mirror: config.mirror.name, service: config.site }
   const http = {
     ...{ log: log.part('request'), metrics },
     access: { oneIn: config.accessLog.oneIn, slowMs: config.slowMs },
   }
-  const registry = createRegistryRoutes({ ...names, via, publicUrl: config.publicUrl, handlers })
-  const tokens = createTokens(stores.tokenKey, config.site)
+  const registry = createRegistryRoutes({ ...names, via, publicUrl: config.publicUrl, callers, handlers })
   const own = createOwnPages(options)
   const plain = {
     ...own,
@@ -52,7 +53,7 @@ export function createApps(options: AppsOptions): Apps {
   }
   const pages = {
     ...plain,
-    '/service/token': createTokenPage({ ...names, tokens }),
+    '/service/token': createTokenPage({ ...names, callers, accounts, tokens }),
     '/.well-known/jwks.json': createKeySetPage(tokens),
   }
   const redirect = createRedirect({
@@ -60,7 +61,7 @@ export function createApps(options: AppsOptions): Apps {
     covers: certificates.cover,
   })
   return {
-    doors: createHttpApp({ ...http, registry, pages }),
+    doors: createHttpApp({ ...http, registry, pages, forms: ['/service/token'] }),
     redirect: createHttpApp({ ...http, registry: redirect, pages: plain, otherwise: redirect }),
     metrics: createHttpApp({ ...http, registry: noRegistry, pages: own }),
   }

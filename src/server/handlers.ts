@@ -6,11 +6,14 @@ import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { byProject, type Target } from '../projects/locate.ts'
 import { ownerOf, type Site } from '../projects/project.ts'
+import { createHoldings } from '../push/holdings.ts'
+import { createMounts } from '../push/mounts.ts'
 import { createBlobHandler } from '../registry/blobs.ts'
-import { createReferrersHandler, createTagsHandler } from '../registry/listings.ts'
+import { createCatalogHandler, createReferrersHandler, createTagsHandler } from '../registry/listings.ts'
 import { createManifestHandler } from '../registry/manifests.ts'
 import { createResolved } from '../registry/resolved.ts'
 import type { RegistryHandlers } from '../registry/routes.ts'
+import { createWriteHandler } from '../registry/writes.ts'
 import { createBlobResolver } from '../resolve/blobs.ts'
 import type { RegistryClients } from '../resolve/clients.ts'
 import { createHeal, type Heal } from '../resolve/heal.ts'
@@ -18,6 +21,7 @@ import { createKeep } from '../resolve/keep.ts'
 import { createListings } from '../resolve/listings.ts'
 import { createLocalSource, type LocalSource } from '../resolve/local.ts'
 import { createManifestResolver } from '../resolve/manifests.ts'
+import { createOwnListings } from '../resolve/own-listings.ts'
 import { createPrefetcher } from '../resolve/prefetch.ts'
 import type { ResolvedRepository } from '../resolve/repository.ts'
 import { createWholeImages, type WholeImages } from '../resolve/whole-image.ts'
@@ -47,7 +51,7 @@ export interface Handlers {
 
 export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handlers {
   const { log, metrics, stores, clients, fills, site } = parts
-  const { metadata, blobs, holds, usage } = stores
+  const { metadata, blobs, holds, usage, uploads, uploadStates } = stores
   const lifetime = new AbortController()
   // Ends before the fills do, so that nothing begins another one.
   owned.defer(() => lifetime.abort(new Error('the node is stopping')))
@@ -62,7 +66,8 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
     onBroken: (err) => bodies.warn({ err, id: requestId() }, 'body broken off'),
   })
   const resolved = createResolved(clients)
-  const listings = createListings(shared)
+  const own = createOwnListings(metadata)
+  const listings = createListings({ ...shared, own })
   const manifests = createManifestResolver(shared)
   const layers = createBlobResolver({
     ...shared,
@@ -89,6 +94,14 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
     blob: createBlobHandler({ blobs: layers, sender, usage, resolved }),
     tags: createTagsHandler(listings, resolved),
     referrers: createReferrersHandler(listings, resolved),
+    catalog: createCatalogHandler(own),
+    write: createWriteHandler({
+      uploads,
+      states: uploadStates,
+      metadata,
+      mounts: createMounts(stores),
+      holdings: createHoldings(stores),
+    }),
   }
   const images = createWholeImages({ manifests, blobs: layers, listings, local })
   return { registry, heal, buffers, images, local, resolved }

@@ -19,6 +19,8 @@ import { openMetadata } from '../metadata/open-metadata.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { CacheSettings } from '../projects/project.ts'
+import { openUploadStates, type UploadStates } from '../push/upload-states.ts'
+import { createUploads, type Uploads } from '../push/uploads.ts'
 import { type ArrivalsOptions, clearArrivals } from '../transfer/arrivals.ts'
 
 export interface Stores {
@@ -38,8 +40,10 @@ export interface Stores {
   sync: boolean
   /** See {@link ArrivalsOptions.file}. */
   arrivals: string
-  /** File of the key that signs tokens. */
-  tokenKey: string
+  uploads: Uploads
+  uploadStates: UploadStates
+  /** Folder of keys and verifiers. */
+  keys: string
 }
 
 export interface StoresOptions {
@@ -50,7 +54,7 @@ export interface StoresOptions {
 
 /** @throws in one line what of the data directory does not allow it */
 export async function openStores(
-  { config: { data: folder, durability }, log, metrics }: StoresOptions,
+  { config: { data: folder, durability, site }, log, metrics }: StoresOptions,
   cache: CacheSettings,
   owned: AsyncDisposableStack,
 ): Promise<Stores> {
@@ -92,15 +96,19 @@ export async function openStores(
     }),
   )
   await removeUnnoted(adopted, blobs, metadata.stored)
-  const { fills, uploads: drafts, arrivals } = data
-  const files = {
-    fills,
-    drafts,
-    arrivals,
-    sync: durability === 'full',
-    tokenKey: join(data.keys, 'token.json'),
+  const sync = durability === 'full'
+  const uploads = owned.use(
+    createUploads({
+      ...{ directory: data.uploads, blobs, metadata, holds, room: space, sync },
+      onError: (err) => log.part('store').warn({ err }, 'keeping uploads'),
+    }),
+  )
+  const uploadStates = await openUploadStates(join(data.keys, 'uploads'), site)
+  const { fills, uploads: drafts, arrivals, keys } = data
+  return {
+    ...{ metadata, blobs, leftovers, holds, usage, space, pins, disk, uploads, uploadStates },
+    ...{ fills, drafts, arrivals, keys, sync },
   }
-  return { metadata, blobs, leftovers, holds, usage, space, pins, disk, ...files }
 }
 
 /** A node that was killed between the two steps has left blobs that nothing links and nobody counts. */

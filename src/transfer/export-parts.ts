@@ -52,6 +52,8 @@ export interface PartsOptions {
 }
 
 const pageRows = 1000
+/** As many as any one manifest may have that belong to it. */
+const mostReferrers = 10_000
 
 /** Of what images consist, for one who reads their bytes from the disk. @throws SyntaxError for what names no image */
 export async function* partsOf(
@@ -171,11 +173,21 @@ function createWalk(
     if (withReferrers) await referrersOf(digest)
   }
 
-  async function referrersOf(subject: Digest): Promise<void> {
+  /** As upstream has said it last. */
+  async function listed(subject: Digest) {
     const row = await metadata.tags.find(repository, listingTag(subject))
     const listing = row && (await local.manifest(repository, row.digest))
     const { manifests = [] } = listing ? JSON.parse(listing.bytes.toString('utf8')) : {}
-    for (const descriptor of manifests) {
+    return manifests
+  }
+
+  async function pushed(subject: Digest) {
+    const rows = await metadata.pushes.referrers(repository, subject, undefined, undefined, mostReferrers)
+    return rows.map(({ descriptor }) => JSON.parse(descriptor))
+  }
+
+  async function referrersOf(subject: Digest): Promise<void> {
+    for (const descriptor of isMirror ? await listed(subject) : await pushed(subject)) {
       if (typeof descriptor?.digest !== 'string' || !isDigest(descriptor.digest)) continue
       const found = await local.manifest(repository, descriptor.digest)
       if (!found) {

@@ -31,7 +31,7 @@ type Outcome = { mediaType: string; size: number } | 'incomplete'
 const manifestsAtATime = 8
 const tagsAtATime = 64
 
-/** Manifests after all that they point to, then the tags, and last the listings of what refers to others. */
+/** Manifests after all that they point to, then the tags, and last, of a mirror, the listings of what refers to others. */
 export async function importRepository(
   options: ImportRepositoryOptions,
   repository: SourceRepository,
@@ -62,10 +62,10 @@ export async function importRepository(
       onFault(nameOf(digest), `is incomplete: ${lacking.faults.join('; ')}`)
       if (place.origin !== 'filled' && (lacking.blobs > 0 || !hasChild)) return 'incomplete'
     }
-    if (!options.dry) await keepManifest(options, digest, parsed, bytes)
-    sums.manifests += 1
     const referrer = referrerOf(bytes, digest, parsed.mediaType)
-    if (referrer)
+    if (!options.dry) await keepManifest(options, digest, parsed, bytes, { referrer })
+    sums.manifests += 1
+    if (referrer && place.origin === 'filled')
       referrers.set(referrer.subject, [...(referrers.get(referrer.subject) ?? []), referrer.descriptor])
     return { mediaType: parsed.mediaType, size: bytes.length }
   }
@@ -153,7 +153,7 @@ async function keepManifest(
   digest: Digest,
   { mediaType, manifests, blobs: layers }: Manifest,
   bytes: Buffer,
-  tag?: { tag: Tag; checkedAt: number },
+  { referrer, tag }: { referrer?: Referrer | undefined; tag?: { tag: Tag; checkedAt: number } },
 ): Promise<void> {
   const { repository, origin } = place
   using _hold = await holds.hold(digest)
@@ -165,8 +165,18 @@ async function keepManifest(
     await blobs.write(digest, bytes)
   }
   const children = [...manifests, ...layers]
-  const said = { repository, digest, mediaType, size: bytes.length, origin, children }
-  await metadata.recordManifest({ ...said, ...(tag && { tag }) })
+  const said = { repository, digest, mediaType, size: bytes.length, children }
+  if (origin === 'filled') await metadata.recordManifest({ ...said, origin, ...(tag && { tag }) })
+  else await metadata.pushes.manifest({ ...said, tags: [], ...(referrer && { referrer: rowOf(referrer) }) })
+}
+
+function rowOf({ subject, descriptor }: Referrer) {
+  const { artifactType } = descriptor
+  return {
+    subject,
+    descriptor: JSON.stringify(descriptor),
+    ...(artifactType !== undefined && { artifactType }),
+  }
 }
 
 /** @returns whether it stands for `digest` now */
@@ -198,29 +208,13 @@ async function putListing(
   subject: Digest,
   found: Referrer['descriptor'][],
 ) {
-  const { place, metadata, blobs, now = Date.now, onFault } = options
+  const { place, metadata, onFault } = options
   const tag = listingTag(subject)
-  const row = await metadata.tags.find(place.repository, tag)
-  // Of a mirror, what upstream has said itself counts.
-  if (row && place.origin === 'filled') return
-  const bytes = listingOf(found, row && (await bytesOf(blobs, row.digest, options.signal)))
+  // What upstream has said itself counts.
+  if (await metadata.tags.find(place.repository, tag)) return
+  const bytes = listingOf(found)
   if (bytes.length > maxManifestBytes)
     return onFault(`${place.repository}@${subject}`, 'too many manifests refer to it to be listed')
   const listing = { mediaType: mediaTypes.ociIndex, kind: 'index' as const, manifests: [], blobs: [] }
-  await keepManifest(options, digestOf(bytes), listing, bytes, {
-    tag,
-    checkedAt: place.origin === 'filled' ? 0 : now(),
-  })
-}
-
-async function bytesOf(
-  blobs: ImportRepositoryOptions['blobs'],
-  digest: Digest,
-  signal: AbortSignal,
-): Promise<Buffer | undefined> {
-  const opened = await (await blobs.find(digest))?.open(signal)
-  if (opened?.kind === 'unproven') opened.growing.release()
-  if (opened?.kind !== 'file') return undefined
-  await using handle = opened.handle
-  return await handle.readFile()
+  await keepManifest(options, digestOf(bytes), listing, bytes, { tag: { tag, checkedAt: 0 } })
 }

@@ -29,10 +29,9 @@ export function referrerOf(bytes: Buffer, digest: Digest, mediaType: string): Re
   }
 }
 
-/** The listing of all `referrers` of one subject, and of those that `before` has; the same ones give the same bytes. */
-export function listingOf(referrers: readonly Referrer['descriptor'][], before?: Buffer): Buffer {
-  const known: Referrer['descriptor'][] = before ? JSON.parse(before.toString('utf8')).manifests : []
-  const all = new Map([...known, ...referrers].map((each) => [each.digest, each]))
+/** The listing of all `referrers` of one subject; the same ones give the same bytes. */
+export function listingOf(referrers: readonly Referrer['descriptor'][]): Buffer {
+  const all = new Map(referrers.map((each) => [each.digest, each]))
   const manifests = [...all.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1))
   return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }))
 }

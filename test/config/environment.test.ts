@@ -101,8 +101,13 @@ test('everything can be set', () => {
   )
 })
 
-test('printing it shows no password of a proxy', () => {
-  const config = read({ HTTPS_PROXY: 'http://me:hunter2@proxy.corp:3128', http_proxy: 'hunter2@proxy.corp' })
+test('printing it shows no password', () => {
+  const config = read({
+    HTTPS_PROXY: 'http://me:hunter2@proxy.corp:3128',
+    http_proxy: 'hunter2@proxy.corp',
+    OUTPORT_ADMIN_PASSWORD: 'hunter2hunter2',
+  })
+  expect(config.adminPassword).toBe('hunter2hunter2')
   for (const printed of [
     JSON.stringify(config),
     inspect(config, { depth: 9 }),
@@ -136,9 +141,9 @@ test('all problems are told at once, without a secret', () => {
     'OUTPORT_PUBLIC_URL: expected an address without a path, such as https://registry.corp, found "https://…@edge.corp"',
     'OUTPORT_DURABILITY: expected one of full, fast, found "quick"',
     'OUTPORT_SITE: expected at most 128 printable ASCII characters without blanks, quotes and backslashes, found "a \\"site\\""',
+    'OUTPORT_ADMIN_PASSWORD: expected at least 8 characters, and nothing that everybody knows, found something else',
     'HTTPS_PROXY: expected the address of a proxy such as http://proxy.corp:3128, found something else',
     'OUTPORT_LOGLEVEL: there is no such setting; did you mean OUTPORT_LOG_LEVEL?',
-    'OUTPORT_ADMIN_PASSWORD: this version does not serve that yet; unset it',
     'OUTPORT_HUB_TOKEN: there is no such setting; a secret for policies needs a name that does not begin with OUTPORT_',
   ])
   expect(problems.join()).not.toContain('hunter2')

@@ -69,7 +69,8 @@ describe('a request that cannot be right is told so', () => {
     ['OPTIONS /v2/library/app/manifests/1', 405, 'UNSUPPORTED'],
     ['POST /v2/', 405, 'UNSUPPORTED'],
     ['TRACE /v2/', 405, 'UNSUPPORTED'],
-    ['GET /v2/_catalog', 405, 'UNSUPPORTED'],
+    ['DELETE /v2/_catalog', 405, 'UNSUPPORTED'],
+    ['GET /v2/_catalog?last=..', 400, 'NAME_INVALID'],
   ])('%s', async (line, status, code) => {
     const answer = await ask(`${line} HTTP/1.1`)
     expect([answer.status, answer.code]).toEqual([status, code])

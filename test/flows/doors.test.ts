@@ -106,7 +106,7 @@ describe('the registry face', () => {
     'app',
     'single',
   ])('%s is no project, and the mirror has its own door', async (name) => {
-    expect(await digestAt(edge.url, `${name}/manifests/1`)).toBe('404')
+    expect(await digestAt(edge.url, `${name}/manifests/1`)).toBe('401')
   })
 
   test.each([
@@ -114,10 +114,10 @@ describe('the registry face', () => {
     'some/shut/app',
   ])('%s is private: nobody gets it, and upstream is not asked', async (name) => {
     const before = corp.requests.length
-    expect(await digestAt(edge.url, `${name}/manifests/1`)).toBe('404')
-    expect(await digestAt(edge.url, `${name}/blobs/${digestOf('team/app')}`)).toBe('404')
-    expect(await digestAt(edge.url, `${name}/tags/list`)).toBe('404')
-    expect(await digestAt(edge.url, `${name}/referrers/${digestOf('team/app')}`)).toBe('404')
+    expect(await digestAt(edge.url, `${name}/manifests/1`)).toBe('401')
+    expect(await digestAt(edge.url, `${name}/blobs/${digestOf('team/app')}`)).toBe('401')
+    expect(await digestAt(edge.url, `${name}/tags/list`)).toBe('401')
+    expect(await digestAt(edge.url, `${name}/referrers/${digestOf('team/app')}`)).toBe('401')
     expect(corp.requests.length).toBe(before)
   })
 
@@ -135,8 +135,11 @@ describe('the registry face', () => {
         fetchBlob(`${edge.url}/v2/${name}/${what}`, { method, keep: true }),
       ),
     )
-    expect(there?.status).toBe(404)
+    expect(there?.status).toBe(401)
     expect(there?.status).toBe(not?.status)
+    const challenged = String(there?.headers['www-authenticate'])
+    expect(challenged).toMatch(/^Bearer realm=.*,scope="repository:secret\/app:/)
+    expect(challenged.replace('secret', 'nobody')).toBe(not?.headers['www-authenticate'])
     expect(there?.body.toString().replace('secret', 'nobody')).toBe(not?.body.toString())
   })
 
@@ -160,7 +163,7 @@ describe('the ns parameter', () => {
 
   test('lets the longest proxy path win', async () => {
     // team/secret is a private project of its own, although all of corp is a public one.
-    expect(await digestAt(edge.url, 'team/secret/app/manifests/1?ns=harbor.corp')).toBe('404')
+    expect(await digestAt(edge.url, 'team/secret/app/manifests/1?ns=harbor.corp')).toBe('401')
     expect(await digestAt(edge.url, 'team/app/manifests/1?ns=harbor.corp')).toBe(digestOf('team/app'))
   })
 
@@ -222,11 +225,11 @@ describe('a name of somebody else', () => {
   })
 
   test.each([
-    'corp/base/app',
-    'docker.io/library/app',
-    'team/secret/app',
-  ])('and no other: %s', async (name) => {
-    expect(await digestAt(edge.url, `${name}/manifests/1`, asCorp)).toBe('404')
+    ['corp/base/app', '404'],
+    ['docker.io/library/app', '404'],
+    ['team/secret/app', '401'],
+  ])('and no other: %s', async (name, status) => {
+    expect(await digestAt(edge.url, `${name}/manifests/1`, asCorp)).toBe(status)
   })
 
   test('knows itself by ns, and nothing else', async () => {

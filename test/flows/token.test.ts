@@ -88,6 +88,7 @@ describe('an anonymous token', () => {
       { type: 'repository', name: 'team/app', actions: [] },
       { type: 'repository', name: 'nothing/app', actions: [] },
       { type: 'repository', name: 'docker.io/library/app', actions: [] },
+      { type: 'registry', name: 'catalog', actions: [] },
     ])
   })
 

@@ -177,7 +177,7 @@ describe('opening', () => {
     const before = await readFile(file)
 
     await expect(openMetadata({ file, durability: 'full' })).rejects.toThrow(
-      `the data in ${directory.path} was written by a newer Outport (schema 9999-later, this one knows up to 0004-pins)`,
+      `the data in ${directory.path} was written by a newer Outport (schema 9999-later, this one knows up to 0005-referrers)`,
     )
     expect(before.equals(await readFile(file))).toBe(true)
   })

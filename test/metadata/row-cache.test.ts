@@ -66,6 +66,21 @@ describe('writing', () => {
     expect(await cache.find('key', never)).toBe('new')
   })
 
+  test('a row that is removed is gone at once, and comes back when it could not be', async () => {
+    const cache = createRowCache<string>(10)
+    const written = Promise.withResolvers<void>()
+    await cache.find('key', async () => 'row')
+    cache.removed('key', written.promise)
+    expect(await cache.find('key', never)).toBeUndefined()
+    written.reject(new Error('disk'))
+    await written.promise.catch(() => {})
+    await done
+    expect(await cache.find('key', async () => 'row')).toBe('row')
+    cache.removed('key', done)
+    cache.added('key', 'again', done)
+    expect(await cache.find('key', never)).toBe('again')
+  })
+
   test('a read that a write has overtaken is not joined when the written row has left the cache', async () => {
     const cache = createRowCache<string>(1)
     const read = Promise.withResolvers<string>()

@@ -23,7 +23,8 @@ test('what is mirrored when nobody says otherwise: each by its own name, to ever
 const examples: Record<string, { given: Given; warnings: number }> = {
   bandwidth: { given: {}, warnings: 0 },
   'docker-hub-login': { given: { env: { HUB_TOKEN: 'x' } }, warnings: 0 },
-  harbor: { given: { file: async () => 'secret\n' }, warnings: 1 },
+  harbor: { given: { file: async () => 'secret\n' }, warnings: 0 },
+  hosted: { given: {}, warnings: 0 },
   lab: { given: {}, warnings: 1 },
   virtual: { given: {}, warnings: 1 },
 }

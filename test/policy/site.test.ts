@@ -265,8 +265,6 @@ test('what is right but may surprise is a warning', async () => {
   const warnings = 'site' in loaded ? loaded.warnings.map(formatWarning) : []
   expect(warnings.map((warning) => warning.replaceAll(folder.path, ''))).toEqual([
     ': b.yml is not read: policies are *.yaml',
-    '/a.yaml:16:1 project "p" › public: a private project is served to nobody until there are accounts',
-    '/a.yaml:21:1 project "q": pushing is not possible yet',
     '/a.yaml:24:11 project "q" › prefetch: without proxy there is nothing to fetch',
     '/a.yaml:6:11 registry "hq" › insecure: its certificate is not checked',
     '/a.yaml:7:13 registry "hq" › credential: the credential goes over plain http',

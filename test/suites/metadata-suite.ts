@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { ManifestRecord, Metadata, StoredRow, TagRow } from '../../src/metadata/metadata.ts'
-import { digestOf } from '../../src/oci/digest.ts'
+import type { ManifestRecord, Metadata, PushRecord, StoredRow, TagRow } from '../../src/metadata/metadata.ts'
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 
 /** One database that can be opened again after `close`. */
@@ -622,6 +622,93 @@ export function metadataSuite(name: string, create: () => Promise<MetadataHome>)
           ['b', 1, false],
           ['c', 1, true],
         ])
+      })
+    })
+
+    describe('pushes', () => {
+      const pushed = (values: Partial<PushRecord> = {}): PushRecord => {
+        const { tag: _, origin: __, ...record } = manifestRecord({ repository: tool })
+        return { ...record, tags: [latest, parseTag('v1')], ...values }
+      }
+
+      test('a manifest comes with its tags and its link, and goes with them, also after a restart', async () => {
+        await using home = await create()
+        const metadata = await home.open()
+        const record = pushed()
+        await metadata.recordManifest(manifestRecord())
+        await metadata.pushes.manifest(record)
+        expect(await metadata.links.find(tool, record.digest)).toMatchObject({ origin: 'pushed' })
+        expect(await metadata.tags.list(tool, undefined, 10)).toEqual([latest, 'v1'])
+
+        await metadata.pushes.untag(tool, parseTag('v1'))
+        expect(await metadata.tags.find(tool, parseTag('v1'))).toBeUndefined()
+        expect(await metadata.tags.find(tool, latest)).toMatchObject({ digest: record.digest })
+
+        await metadata.pushes.unlink(tool, record.digest)
+        const gone = async ({ links, tags, manifests }: Metadata) => [
+          await links.find(tool, record.digest),
+          await tags.find(tool, latest),
+          (await tags.list(tool, undefined, 10)).length,
+          (await links.find(alpine, record.digest))?.origin,
+          (await tags.find(alpine, latest))?.digest,
+          (await manifests.find(record.digest))?.size,
+        ]
+        const left = [undefined, undefined, 0, 'filled', record.digest, record.size]
+        expect(await gone(metadata)).toEqual(left)
+        await metadata.close()
+        expect(await gone(await home.open())).toEqual(left)
+      })
+
+      test('referrers are listed by subject and type, in the order of their digests', async () => {
+        await using home = await create()
+        const { pushes } = await home.open()
+        const subject = digest('subject')
+        const all = ['a', 'b', 'c'].map((text) => ({ text, digest: digest(text) }))
+        for (const { text, digest: of } of all) {
+          const artifactType = text === 'b' ? 'x/b' : 'x/other'
+          const referrer = { subject, artifactType, descriptor: JSON.stringify(text) }
+          await pushes.manifest(pushed({ digest: of, tags: [], referrer }))
+        }
+        const sorted = all.map((each) => each.digest).sort()
+        const list = async (type?: string, after?: Digest, limit = 10) =>
+          (await pushes.referrers(tool, subject, type, after, limit)).map((each) => each.digest)
+        expect(await list()).toEqual(sorted)
+        expect(await list(undefined, sorted[0], 1)).toEqual([sorted[1]])
+        expect(await list('x/b')).toEqual([digest('b')])
+        expect(await pushes.referrers(alpine, subject, undefined, undefined, 10)).toEqual([])
+        await pushes.unlink(tool, digest('b'))
+        expect(await list('x/b')).toEqual([])
+      })
+
+      test('what a repository holds is told with its size, for any number of digests', async () => {
+        await using home = await create()
+        const { links, recordBlob } = await home.open()
+        const digests = Array.from({ length: 2500 }, (_, at) => digest(`blob ${at}`))
+        await Promise.all(
+          digests
+            .slice(0, 1500)
+            .map((of, size) =>
+              recordBlob({ digest: of, size, repositories: [size % 2 ? tool : alpine], origin: 'pushed' }),
+            ),
+        )
+        const held = await links.among(tool, digests)
+        expect(held.size).toBe(750)
+        expect(held.get(digests[1] as Digest)).toBe(1)
+        expect(held.get(digests[2] as Digest)).toBeUndefined()
+      })
+
+      test('repositories that hold something are listed in their order', async () => {
+        await using home = await create()
+        const { links } = await home.open()
+        const names = ['a/b', 'team', 'team-a/x', 'team/app', 'team/app2', 'team2/x'].map(parseRepositoryName)
+        const origin = 'pushed' as const
+        for (const text of ['one', 'two'])
+          await links.add(names.map((repository) => ({ repository, digest: digest(text), origin })))
+        expect(await links.repositories(undefined, 10)).toEqual([...names].sort())
+        expect(await links.repositories('team', 2)).toEqual(['team-a/x', 'team/app'])
+        expect(await links.repositories('zzz', 2)).toEqual([])
+        expect(await links.isUsed(parseRepositoryName('team/app'))).toBe(true)
+        expect(await links.isUsed(parseRepositoryName('team/ap'))).toBe(false)
       })
     })
 

@@ -19,6 +19,7 @@ const tools = {
   ctr: { names: ['ctr'], folders: [toolFolder] },
   runc: { names: ['runc'], folders: system },
   podman: { names: ['podman'], folders: pathFolders() },
+  buildah: { names: ['buildah'], folders: pathFolders() },
   skopeo: { names: ['skopeo'], folders: pathFolders() },
   crane: { names: ['crane'], folders: [toolFolder, ...pathFolders()] },
   'distribution v3': { names: ['registry'], folders: [toolFolder] },

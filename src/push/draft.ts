@@ -1,0 +1,197 @@
+import { createHash } from 'node:crypto'
+import { type FileHandle, open, rm } from 'node:fs/promises'
+import { createKey, extentBytes, writeExtents } from '../blobs/extents.ts'
+import { createExtentTags } from '../fill/extent-tags.ts'
+import { createRoomOfBlob, type Room } from '../fill/room.ts'
+import { createSyncer } from '../fill/syncer.ts'
+import { writeFully } from '../fill/write-fully.ts'
+import { unlessAbsent } from '../flow/unless-absent.ts'
+import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
+
+/** Few and large writes are cheapest: one is under way while the next is gathered. */
+const batchBytes = 256 * 1024
+const readBytes = 1024 * 1024
+
+export interface DraftOptions {
+  file: string
+  /** By which its digest will probably be asked for. */
+  algorithm: DigestAlgorithm
+  /** Where it is kept. */
+  room: Room
+  /** Whether its bytes must be on the disk before they are a blob. */
+  sync: boolean
+}
+
+/** What of a pushed blob has come, in a file that grows at its end. */
+export interface Draft {
+  /** Bytes that are in the file. */
+  readonly offset: number
+  /** Something went wrong with the file or with what is known of it: it has to be opened anew. */
+  readonly isSpoilt: boolean
+  /** So many bytes in all are to come, as far as is known: room is taken for them. @throws as {@link Room.take} */
+  expect(bytes: number): Promise<void>
+  /** Takes a piece; the next has to wait for what is returned. */
+  append(piece: Buffer): Promise<void> | undefined
+  /** Settles when everything taken is in the file. */
+  flush(): Promise<void>
+  /** Forgets what came after the first `bytes`. The draft is spoilt then. */
+  cutBack(bytes: number): Promise<void>
+  /** Whether all of it together has this digest. */
+  is(digest: Digest): Promise<boolean>
+  /** Brings it to the disk. @returns the file of its extents' tags; a small blob has none */
+  seal(): Promise<string | undefined>
+  /** Nothing comes for a while: the room that was taken for more is given back. */
+  rest(): void
+  /** Leaves the file as it is, and gives back the room that was taken. */
+  close(): Promise<void>
+}
+
+/** Reads what an earlier process has left of it. `undefined` when there is no such file. */
+export async function openDraft(options: DraftOptions): Promise<Draft | undefined> {
+  const handle = await unlessAbsent(open(options.file, 'r+'))
+  if (!handle) return undefined
+  try {
+    return await createDraft(options, handle)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+async function createDraft(
+  { file, algorithm, room: all, sync }: DraftOptions,
+  handle: FileHandle,
+): Promise<Draft> {
+  const hash = createHash(algorithm)
+  const tags = createExtentTags({ key: createKey(), tags: [] })
+  const lines = `${file}.extents`
+  let hashed = 0
+  let offset = await readThrough(handle, note)
+  let expected: number | undefined
+  let pending: Buffer[] = []
+  let pendingBytes = 0
+  let writing: Promise<void> | undefined
+  let failure: { error: unknown } | undefined
+  let room = createRoomOfBlob(all, () => expected, offset)
+  const watch = (work: Promise<void>) =>
+    work.catch((error: unknown) => {
+      failure ??= { error }
+    })
+  const syncer = createSyncer(sync, watch)
+  const throwFailure = () => {
+    if (failure) throw failure.error
+  }
+
+  function note(piece: Uint8Array): void {
+    hash.update(piece)
+    tags.update(hashed, piece)
+    hashed += piece.length
+  }
+
+  async function store(batch: readonly Buffer[], count: number): Promise<void> {
+    const making = room.reach(offset + count)
+    if (making) await making
+    await writeFully(handle, batch, count, offset)
+    offset += count
+    room.landed(count)
+    syncer.after(count, handle)
+  }
+  async function write(
+    before: Promise<void> | undefined,
+    batch: readonly Buffer[],
+    count: number,
+  ): Promise<void> {
+    await before
+    throwFailure()
+    const stored = watch(store(batch, count))
+    // While the disk is at work.
+    for (const piece of batch) note(piece)
+    await stored
+    throwFailure()
+  }
+  function send(): Promise<void> | undefined {
+    const before = writing
+    if (pendingBytes > 0) writing = write(before, pending, pendingBytes)
+    // Who comes next is told.
+    writing?.catch(() => {})
+    pending = []
+    pendingBytes = 0
+    return before
+  }
+
+  /** What was not sent to the disk is forgotten, and what was has got there or failed. */
+  async function settle(): Promise<void> {
+    pending = []
+    pendingBytes = 0
+    await writing?.catch(() => {})
+    await syncer.settle()
+  }
+
+  return {
+    get offset() {
+      return offset
+    },
+    get isSpoilt() {
+      return failure !== undefined
+    },
+    async expect(bytes) {
+      expected = bytes
+      await room.reach(bytes)
+    },
+    append(piece) {
+      throwFailure()
+      pending.push(piece)
+      pendingBytes += piece.length
+      return pendingBytes < batchBytes ? undefined : send()
+    },
+    async flush() {
+      send()
+      await writing
+      throwFailure()
+    },
+    async cutBack(bytes) {
+      await settle()
+      failure = { error: new Error('what was known of this upload is not so any more') }
+      await handle.truncate(bytes)
+      offset = bytes
+    },
+    async is(digest) {
+      if (algorithmOf(digest) === algorithm) return hash.copy().digest('hex') === hexOf(digest)
+      const other = createHash(algorithmOf(digest))
+      await readThrough(handle, (piece) => void other.update(piece))
+      return other.digest('hex') === hexOf(digest)
+    },
+    async seal() {
+      await syncer.settle()
+      throwFailure()
+      if (sync) await handle.sync()
+      if (offset <= extentBytes) return undefined
+      await writeExtents(lines, tags.all(), `${lines}.draft`)
+      return lines
+    },
+    rest() {
+      room.end()
+      expected = undefined
+      room = createRoomOfBlob(all, () => expected, offset)
+    },
+    async close() {
+      await settle()
+      room.end()
+      await handle.close()
+      await rm(lines, { force: true })
+    },
+  }
+}
+
+/** @returns how many bytes there are */
+async function readThrough(handle: FileHandle, take: (piece: Uint8Array) => void): Promise<number> {
+  const { size } = await handle.stat()
+  if (size === 0) return 0
+  const buffer = Buffer.allocUnsafe(Math.min(size, readBytes))
+  for (let position = 0; ; ) {
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, position)
+    if (bytesRead === 0) return position
+    take(buffer.subarray(0, bytesRead))
+    position += bytesRead
+  }
+}

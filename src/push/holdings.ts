@@ -1,0 +1,135 @@
+import type { BlobStore } from '../blobs/blob-store.ts'
+import { failpoint } from '../flow/failpoint.ts'
+import { createGates } from '../flow/gates.ts'
+import type { Holds } from '../flow/holds.ts'
+import type { Metadata, Referrer } from '../metadata/metadata.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
+import { type Descriptor, isNondistributable, type Manifest, parseManifest } from '../oci/manifest.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+
+/** What a client wants a repository to hold. */
+export interface ManifestPush {
+  repository: RepositoryName
+  bytes: Buffer
+  /** As the client calls it. */
+  contentType: string | undefined
+  /** The digest that it must have; absent: its SHA-256. */
+  digest?: Digest
+  /** That are to point to it, all or none. */
+  tags: readonly Tag[]
+  /** What it points to need not be there. */
+  sparse: boolean
+}
+
+/** Changes what hosted repositories hold. What is resolved is durable. */
+export interface Holdings {
+  /** @throws RegistryError `MANIFEST_INVALID`, `MANIFEST_BLOB_UNKNOWN`, `DIGEST_INVALID` */
+  put(push: ManifestPush): Promise<{ digest: Digest; subject?: Digest }>
+  /** The tag alone. @returns whether there was one */
+  untag(repository: RepositoryName, tag: Tag): Promise<boolean>
+  /** With the tags that point to it; it stays in others. @returns whether it was there, as what it is called */
+  remove(repository: RepositoryName, digest: Digest, as: 'manifest' | 'blob'): Promise<boolean>
+}
+
+export interface HoldingsOptions {
+  blobs: Pick<BlobStore, 'write'>
+  metadata: Pick<Metadata, 'links' | 'tags' | 'manifests' | 'pushes'>
+  holds: Pick<Holds<Digest>, 'hold'>
+}
+
+const mostNamed = 10
+
+export function createHoldings({ blobs, metadata, holds }: HoldingsOptions): Holdings {
+  const { links, tags, manifests, pushes } = metadata
+  /** What a manifest points to does not go between the look at it and the commit. */
+  const gates = createGates<RepositoryName>()
+
+  async function checkChildren({ repository, sparse }: ManifestPush, manifest: Manifest): Promise<void> {
+    const wanted = childrenOf(manifest).filter((child) => !isNondistributable(child))
+    const held = await links.among(
+      repository,
+      wanted.map(({ digest }) => digest),
+    )
+    const missing = wanted.filter(({ digest }) => !held.has(digest))
+    if (missing.length > 0 && !sparse) {
+      const detail = missing.slice(0, mostNamed).map(({ digest }) => ({ digest }))
+      throw new RegistryError('MANIFEST_BLOB_UNKNOWN', { detail })
+    }
+    const wrong = wanted.find(({ digest, size }) => (held.get(digest) ?? size) !== size)
+    if (wrong) {
+      throw new RegistryError('MANIFEST_INVALID', {
+        message: `manifest invalid: ${wrong.digest} has ${held.get(wrong.digest)} bytes, not ${wrong.size}`,
+      })
+    }
+  }
+
+  return {
+    async put(push) {
+      const { repository, bytes } = push
+      const manifest = parsed(push)
+      const digest = digestOf(bytes, push.digest && algorithmOf(push.digest))
+      if (push.digest !== undefined && push.digest !== digest) {
+        throw new RegistryError('DIGEST_INVALID', {
+          message: 'provided digest did not match uploaded content',
+          detail: { digest: push.digest },
+        })
+      }
+      using _gate = await gates.share(repository)
+      failpoint('manifest-unchecked')
+      await checkChildren(push, manifest)
+      using _hold = await holds.hold(digest)
+      await blobs.write(digest, bytes)
+      failpoint('manifest-written')
+      const described = { digest, mediaType: manifest.mediaType, size: bytes.length }
+      await pushes.manifest({
+        repository,
+        ...described,
+        children: childrenOf(manifest),
+        tags: push.tags,
+        ...(manifest.refers && { referrer: referrerOf(described, manifest.refers) }),
+      })
+      failpoint('manifest-committed')
+      return { digest, ...(manifest.refers && { subject: manifest.refers.subject }) }
+    },
+    async untag(repository, tag) {
+      using _gate = await gates.close(repository)
+      if (!(await tags.find(repository, tag))) return false
+      await pushes.untag(repository, tag)
+      return true
+    },
+    async remove(repository, digest, as) {
+      using _gate = await gates.close(repository)
+      if (!(await links.find(repository, digest))) return false
+      if (as === 'manifest' && !(await manifests.find(digest))) return false
+      await pushes.unlink(repository, digest)
+      return true
+    },
+  }
+}
+
+/** @throws RegistryError `MANIFEST_INVALID` */
+function parsed({ bytes, contentType }: ManifestPush): Manifest {
+  const manifest = parseManifest(bytes, contentType)
+  const said = contentType?.split(';')[0]?.trim()
+  // CVE-2021-41190: what one client takes for an image must not be an index to another.
+  if (said !== manifest.mediaType) {
+    throw new RegistryError('MANIFEST_INVALID', {
+      message: `manifest invalid: it is ${manifest.mediaType}, but was sent as ${said?.slice(0, 200) ?? 'nothing'}`,
+    })
+  }
+  return manifest
+}
+
+function childrenOf({ manifests, blobs }: Manifest): Descriptor[] {
+  return [...manifests, ...blobs]
+}
+
+function referrerOf(
+  described: Pick<Descriptor, 'digest' | 'mediaType' | 'size'>,
+  { subject, artifactType, annotations }: NonNullable<Manifest['refers']>,
+): Referrer {
+  const type = artifactType !== undefined && { artifactType }
+  const descriptor = { ...described, ...type, ...(annotations && { annotations }) }
+  return { subject, ...type, descriptor: JSON.stringify(descriptor) }
+}

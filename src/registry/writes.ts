@@ -1,0 +1,103 @@
+import { type HttpContext, signalOf } from '../http/context.ts'
+import { readBody } from '../http/request-body.ts'
+import { RegistryError } from '../oci/error.ts'
+import { maxManifestBytes } from '../oci/manifest.ts'
+import { parseTag, type Tag } from '../oci/reference.ts'
+import type { RegistryPath } from '../oci/registry-path.ts'
+import type { Target } from '../projects/locate.ts'
+import type { Holdings } from '../push/holdings.ts'
+import { pushErrorOf } from '../resolve/errors.ts'
+import { createUploadHandler, type Readable, type UploadHandlerOptions } from './uploads.ts'
+
+export interface WriteHandlerOptions extends UploadHandlerOptions {
+  holdings: Holdings
+}
+
+type ManifestPath = Extract<RegistryPath, { kind: 'manifest' }>
+
+const mostTags = 50
+
+/** What changes a hosted repository, which the caller may: distribution-spec "Push" and "Content Management". */
+export function createWriteHandler(options: WriteHandlerOptions) {
+  const { holdings } = options
+  const upload = createUploadHandler(options)
+
+  async function put(c: HttpContext, target: Target, { name, reference }: ManifestPath): Promise<Response> {
+    const more = tagsOf(c)
+    if (more.length > 0 && reference.kind === 'tag') {
+      throw new RegistryError('BAD_REQUEST', {
+        message: 'tags are added to a manifest that is pushed by digest',
+      })
+    }
+    const bytes = await readBody(c.env.incoming, maxManifestBytes, signalOf(c)).catch((error: unknown) => {
+      throw tooLarge(error)
+    })
+    const { digest, subject } = await holdings.put({
+      repository: target.repository,
+      bytes,
+      contentType: c.req.header('content-type'),
+      sparse: target.project.sparse,
+      ...(reference.kind === 'digest' ? { digest: reference.digest, tags: more } : { tags: [reference.tag] }),
+    })
+    return c.body(null, 201, {
+      location: `/v2/${name}/manifests/${digest}`,
+      'docker-content-digest': digest,
+      'content-length': '0',
+      ...(subject && { 'oci-subject': subject }),
+      ...(more.length > 0 && { 'oci-tag': more.join(', ') }),
+    })
+  }
+
+  async function remove(
+    c: HttpContext,
+    { repository }: Target,
+    path: Extract<RegistryPath, { kind: 'manifest' | 'blob' }>,
+  ): Promise<Response> {
+    if (path.kind === 'blob') {
+      if (!(await holdings.remove(repository, path.digest, 'blob')))
+        throw new RegistryError('BLOB_UNKNOWN', { detail: { digest: path.digest } })
+    } else {
+      const { reference } = path
+      const isGone =
+        reference.kind === 'tag'
+          ? await holdings.untag(repository, reference.tag)
+          : await holdings.remove(repository, reference.digest, 'manifest')
+      if (!isGone) throw new RegistryError('MANIFEST_UNKNOWN')
+    }
+    return c.body(null, 202, { 'content-length': '0' })
+  }
+
+  function write(c: HttpContext, target: Target, path: RegistryPath, readable: Readable): Promise<Response> {
+    const { method } = c.req
+    if (path.kind === 'upload') return upload(c, target, path, readable)
+    if (path.kind === 'manifest' && method === 'PUT') return put(c, target, path)
+    if ((path.kind === 'manifest' || path.kind === 'blob') && method === 'DELETE')
+      return remove(c, target, path)
+    throw new RegistryError('UNSUPPORTED')
+  }
+
+  return async (c: HttpContext, target: Target, path: RegistryPath, readable: Readable) => {
+    try {
+      return await write(c, target, path, readable)
+    } catch (error) {
+      throw pushErrorOf(error)
+    }
+  }
+}
+
+/** distribution-spec, "Pushing Manifests": tags beside a digest. */
+function tagsOf(c: HttpContext): Tag[] {
+  const tags = [...new Set(c.req.queries('tag') ?? [])].map(parseTag)
+  if (tags.length > mostTags)
+    throw new RegistryError('TOO_MANY_TAGS', { message: `at most ${mostTags} tags are set by one request` })
+  return tags
+}
+
+/** The specification has no code of its own for it. */
+function tooLarge(error: unknown): unknown {
+  if (!(error instanceof RegistryError) || error.code !== 'TOO_LARGE') return error
+  return new RegistryError('MANIFEST_INVALID', {
+    status: error.status,
+    message: `manifest invalid: larger than ${maxManifestBytes} bytes`,
+  })
+}
