@@ -55,7 +55,9 @@ export async function lookAtNode(options: LocalOptions): Promise<Local> {
       'site' in loaded ? loaded.site : undefined,
       signal,
     )
-    findings.push(...degraded.map((said) => mistakeAt('node', degradedMistake(said))))
+    // What is wrong with the policies has been said, with file and line.
+    const unsaid = degraded.filter(({ code }) => code !== 'policies-wrong' || 'site' in loaded)
+    findings.push(...unsaid.map((said) => mistakeAt('node', degradedMistake(said))))
     return { findings, ...site, doors, ...(image && { image }) }
   } catch (error) {
     if (!(error instanceof AdminError)) throw error
