@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { createPieces } from '../flow/pieces.ts'
 import { RegistryError } from '../oci/error.ts'
 import { ClientLeftError } from './context.ts'
 
@@ -60,17 +61,15 @@ export async function readBody(
     throw new RegistryError('TOO_LARGE', { message: `no more than ${maxBytes} bytes are taken here` })
   }
   refuseLarger(Number(incoming.headers['content-length'] ?? 0))
-  const pieces: Buffer[] = []
-  let length = 0
+  const pieces = createPieces()
   await receive(
     incoming,
     (piece) => {
-      length += piece.length
-      refuseLarger(length)
-      pieces.push(piece)
+      refuseLarger(pieces.bytes + piece.length)
+      pieces.add(piece)
       return undefined
     },
     signal,
   )
-  return Buffer.concat(pieces, length)
+  return Buffer.concat(pieces.take())
 }

@@ -5,6 +5,7 @@ import { createExtentTags } from '../fill/extent-tags.ts'
 import { createRoomOfBlob, type Room } from '../fill/room.ts'
 import { createSyncer } from '../fill/syncer.ts'
 import { writeFully } from '../fill/write-fully.ts'
+import { createPieces } from '../flow/pieces.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
 
@@ -68,8 +69,7 @@ async function createDraft(
   let hashed = 0
   let offset = await readThrough(handle, note)
   let expected: number | undefined
-  let pending: Buffer[] = []
-  let pendingBytes = 0
+  const pending = createPieces()
   let writing: Promise<void> | undefined
   let failure: { error: unknown } | undefined
   let room = createRoomOfBlob(all, () => expected, offset)
@@ -111,18 +111,16 @@ async function createDraft(
   }
   function send(): Promise<void> | undefined {
     const before = writing
-    if (pendingBytes > 0) writing = write(before, pending, pendingBytes)
+    const { bytes } = pending
+    if (bytes > 0) writing = write(before, pending.take(), bytes)
     // Who comes next is told.
     writing?.catch(() => {})
-    pending = []
-    pendingBytes = 0
     return before
   }
 
   /** What was not sent to the disk is forgotten, and what was has got there or failed. */
   async function settle(): Promise<void> {
-    pending = []
-    pendingBytes = 0
+    pending.take()
     await writing?.catch(() => {})
     await syncer.settle()
   }
@@ -140,9 +138,8 @@ async function createDraft(
     },
     append(piece) {
       throwFailure()
-      pending.push(piece)
-      pendingBytes += piece.length
-      return pendingBytes < batchBytes ? undefined : send()
+      pending.add(piece)
+      return pending.bytes < batchBytes ? undefined : send()
     },
     async flush() {
       send()
