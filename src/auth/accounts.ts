@@ -53,16 +53,27 @@ export function createAccounts({ administrator, htpasswd, failureMs = 1000 }: Ac
     return createHmac('sha256', secret).update(JSON.stringify(parts)).digest('base64')
   }
 
-  /** One after another for each client and name, and few at a time for all of them. */
-  async function inTurn(queue: string, work: () => Promise<boolean>): Promise<boolean> {
+  /**
+   * One after another for each client and name, and few at a time for all of them. A wrong one counts until it is answered,
+   * and so does one for a name that nobody has: who is told to wait has not learnt whether there is such a user.
+   */
+  async function inTurn(
+    queue: string,
+    work: (() => Promise<boolean>) | undefined,
+    failsAt: number,
+  ): Promise<boolean> {
     const { turns, count } = queues.get(queue) ?? { turns: createTurns(), count: 0 }
     if (count >= mostWaiting) throw new RegistryError('TOOMANYREQUESTS', { headers: { 'retry-after': '2' } })
     queues.set(queue, { turns, count: count + 1 })
     try {
-      return await turns.take(async () => {
-        const release = await slots.acquire(lifetime.signal)
-        return work().finally(release)
-      })
+      const isRight =
+        work !== undefined &&
+        (await turns.take(async () => {
+          const release = await slots.acquire(lifetime.signal)
+          return work().finally(release)
+        }))
+      if (!isRight) await delay(Math.max(0, failsAt - performance.now()), undefined, { ref: false })
+      return isRight
     } finally {
       const left = (queues.get(queue)?.count ?? 1) - 1
       if (left > 0) queues.set(queue, { turns, count: left })
@@ -81,9 +92,8 @@ export function createAccounts({ administrator, htpasswd, failureMs = 1000 }: Ac
       const verifier = await verifierOf(name)
       const key = keyOf(name, verifier ?? '', password)
       if (remembered.has(key)) return true
-      const isRight =
-        verifier !== undefined &&
-        (await checking(key, () => inTurn(`${address} ${name}`, () => check(verifier, password))))
+      const work = verifier === undefined ? undefined : () => check(verifier, password)
+      const isRight = await checking(key, () => inTurn(`${address} ${name}`, work, failsAt))
       if (isRight) remembered.set(key, true)
       else await delay(Math.max(0, failsAt - performance.now()), undefined, { ref: false })
       return isRight

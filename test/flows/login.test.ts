@@ -271,3 +271,13 @@ test('who guesses keeps nobody else waiting, and is told to wait', async () => {
   const answers = await Promise.all(guesses)
   expect(new Set(answers)).toEqual(new Set([401, 429]))
 })
+
+test('who guesses many at once does not learn by that which users there are', async () => {
+  const answersFor = async (name: string) => {
+    const guesses = Array.from({ length: 20 }, (_, at) => statusOf('/v2/', basic(name, `at once ${at}`)))
+    return (await Promise.all(guesses)).sort()
+  }
+  const [known, unknown] = [await answersFor('bob'), await answersFor('nobody')]
+  expect(unknown).toContain(429)
+  expect(unknown).toEqual(known)
+})
