@@ -25,7 +25,13 @@ export function createLinks({ query, write }: Database, cacheEntries: number): L
       query
         .insertInto('link')
         .values(row)
-        .onConflict((conflict) => conflict.doNothing()),
+        // A mirror may have become one that is pushed to: what somebody means to keep does not go for room.
+        .onConflict((conflict) =>
+          conflict
+            .columns(['repository', 'digest'])
+            .doUpdateSet(({ ref }) => ({ origin: ref('excluded.origin') }))
+            .where('link.origin', '=', sql.lit('filled')),
+        ),
     )
   }
 

@@ -1,4 +1,4 @@
-import type { CompiledQuery } from 'kysely'
+import { type CompiledQuery, sql } from 'kysely'
 import type { Database } from './database.ts'
 import type { LinkRows } from './links.ts'
 import type { ManifestRows } from './manifests.ts'
@@ -27,6 +27,20 @@ export function createPushes({ query, write }: Database, { links, tags, manifest
     ]
   }
 
+  /** A client pushes no part that it finds here, be it of the time when the repository was a mirror's. */
+  function keepParts({ repository, digest }: PushRecord): CompiledQuery {
+    return sql`
+      with recursive part (digest) as (
+        select ${digest}
+        union
+        select reference.child from part join reference on reference.parent = part.digest
+      )
+      update link set origin = 'pushed'
+      where repository = ${repository} and origin = 'filled' and digest in (select digest from part)`.compile(
+      query,
+    )
+  }
+
   return {
     manifest(record) {
       const { repository, digest, mediaType, size } = record
@@ -37,6 +51,7 @@ export function createPushes({ query, write }: Database, { links, tags, manifest
       const written = write([
         ...manifests.insert(whole),
         ...links.insert(held),
+        keepParts(record),
         stored.upsert({ digest, size, usedAt: now }),
         ...insertReferrer(record),
         ...tagged.map(tags.upsert),
