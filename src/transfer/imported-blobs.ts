@@ -39,6 +39,11 @@ export function createImportedBlobs(options: ImportedBlobsOptions): ImportedBlob
     return found !== undefined && (size === undefined || found.size === size)
   }
 
+  /** Bytes that nothing knows of were never hashed for anybody, and `fsck` would take them away again. */
+  async function isKnown(digest: Digest, size: number | undefined): Promise<boolean> {
+    return (await isHere(digest, size)) && (await metadata.stored.held([digest])).length > 0
+  }
+
   /** Its bytes, and with them the first link to them. */
   async function fetch(
     { repository, origin }: Place,
@@ -46,7 +51,7 @@ export function createImportedBlobs(options: ImportedBlobsOptions): ImportedBlob
     size: number | undefined,
   ): Promise<void> {
     using _hold = await holds.hold(digest)
-    if (await isHere(digest, size)) {
+    if (await isKnown(digest, size)) {
       sums.present += 1
       return
     }

@@ -288,3 +288,18 @@ async function made(folder: string): Promise<string> {
   await mkdir(folder)
   return folder
 }
+
+test('bytes that lay here and that nothing knew of are known afterwards, and stay', {
+  timeout: slow,
+}, async () => {
+  const { digest, bytes } = layerOf(good)
+  await using site = await siteWith(async () => {})
+  const [algorithm = '', hex = ''] = digest.split(':')
+  await put(join(site.data, 'blobs', algorithm, hex.slice(0, 2), hex), bytes)
+  await site.start()
+
+  expect(await site.run('import', site.registry, '--into', 'team')).toMatchObject({ code: 0 })
+  const checked = { code: 0, stdout: expect.stringContaining('checked 3 (') }
+  expect(await site.run('fsck', '--repair')).toMatchObject(checked)
+  expect(await site.run('fsck')).toMatchObject(checked)
+})
