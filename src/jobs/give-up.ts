@@ -34,6 +34,7 @@ export interface GiveUpOptions {
 const roundRows = 200
 
 const needed = 'other images need it'
+const moved = 'it has moved or gone meanwhile'
 
 interface Root {
   repository: RepositoryName
@@ -149,7 +150,7 @@ function createRun({ metadata, space, usage, pins }: GiveUpOptions, dry: boolean
 
   async function removeTag({ repository, tag, digest }: Root): Promise<void> {
     if (tag === undefined) return
-    if (!dry) return metadata.tags.remove(repository, tag)
+    if (!dry) return metadata.tags.remove(repository, tag, digest)
     pretended.tags.add(`${repository}:${tag}`)
     pretended.tagsOf.set(digest, (pretended.tagsOf.get(digest) ?? 0) + 1)
   }
@@ -157,6 +158,8 @@ function createRun({ metadata, space, usage, pins }: GiveUpOptions, dry: boolean
   /** @returns why it stays */
   async function whole(root: Root): Promise<string | undefined> {
     const { repository, digest, tag } = root
+    // Listed a while ago: what was pulled or pushed under its name since is not what was asked for.
+    if (tag !== undefined && (await metadata.tags.find(repository, tag))?.digest !== digest) return moved
     const link = await metadata.links.find(repository, digest)
     if (link && link.origin !== 'filled') return reasonOfOrigin(link.origin)
     const pin = pinOf(repository, pins())

@@ -66,8 +66,8 @@ export interface Tags {
   find(repository: RepositoryName, tag: Tag): Promise<TagRow | undefined>
   /** Inserts or replaces; `find` sees it as soon as this is called. */
   put(row: TagRow): Promise<void>
-  /** Nothing is known of it any more; `find` says so when this resolves. */
-  remove(repository: RepositoryName, tag: Tag): Promise<void>
+  /** Nothing is known of it any more, unless it stands for another digest; `find` says so when this resolves. */
+  remove(repository: RepositoryName, tag: Tag, digest: Digest): Promise<void>
   /** Every tag of the site in the order of repository and name, from behind `after` on; names with a colon too. */
   all(after: TagKey | undefined, limit: number): Promise<TaggedDigest[]>
   /** In byte order, after `after`. Neither what upstream withholds, nor rows whose name has a colon, which no tag can have. */

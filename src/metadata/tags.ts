@@ -48,10 +48,9 @@ export function createTags({ query, write }: Database, cacheEntries: number): Ta
       remember(row, written)
       return written
     },
-    async remove(repository, tag) {
-      await write([
-        query.deleteFrom('tag').where('repository', '=', repository).where('name', '=', tag).compile(),
-      ])
+    async remove(repository, tag, digest) {
+      const gone = query.deleteFrom('tag').where('repository', '=', repository).where('name', '=', tag)
+      await write([gone.where('digest', '=', digest).compile()])
       cache.forgotten(keyOf(repository, tag))
     },
     async all(after, limit) {
