@@ -119,8 +119,9 @@ async function writeEntry(
 }
 
 async function plainStream(file: string): Promise<Readable> {
-  const stream = createReadStream(file, { highWaterMark: 1024 * 1024 })
   const magic = (await beginningOf(file, 4)).toString('hex')
+  // Not before: nobody hears yet that it cannot be opened.
+  const stream = createReadStream(file, { highWaterMark: 1024 * 1024 })
   const unpacked = magic.startsWith('1f8b')
     ? createGunzip()
     : magic === '28b52ffd'
