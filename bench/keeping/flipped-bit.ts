@@ -68,6 +68,8 @@ interface Stage {
   server: RunningServer
   url: string
   digest: string
+  /** Blobs that the scrub had brought back before. */
+  healed: number
   signal: AbortSignal
 }
 
@@ -78,10 +80,11 @@ async function found(upstream: ShapedUpstream, scrub: object | false, mend: Mend
   await using installation = await installOutport(upstream.url, asPolicy({ scrub }))
   await using server = await installation.start(signal)
   const layer = await layerThrough(server, signal)
-  const stage = { server, url: blobUrl(server, layer), digest: layer.digest, signal }
-  const first = await fetchBlob(stage.url, { signal })
+  const url = blobUrl(server, layer)
+  const first = await fetchBlob(url, { signal })
   if (isWrong(first, layer.digest)) throw new Error('the blob was wrong before a bit had flipped')
   await upstream.renew(signal)
+  const stage = { server, url, digest: layer.digest, healed: await healedOf(server), signal }
 
   const startedAt = performance.now()
   await flip(pathOf(join(installation.folder, 'data'), layer.digest), Math.floor(Math.random() * layer.bytes))
@@ -94,8 +97,12 @@ async function found(upstream: ShapedUpstream, scrub: object | false, mend: Mend
   return { seconds, extents, wrong: wrong + Number(isWrong(after, layer.digest)), mended: Number(isHit) }
 }
 
-async function mendedByScrub({ server, signal }: Stage): Promise<number> {
-  while ((await metricOf(server, 'outport_blobs_healed_total')) < 1)
+function healedOf(server: RunningServer): Promise<number> {
+  return metricOf(server, 'outport_blobs_healed_total')
+}
+
+async function mendedByScrub({ server, healed, signal }: Stage): Promise<number> {
+  while ((await healedOf(server)) <= healed)
     await pause(askAgainMs, undefined, { signal })
   return 0
 }

@@ -157,7 +157,9 @@ async function keepManifest(
 ): Promise<void> {
   const { repository, origin } = place
   using _hold = await holds.hold(digest)
-  const isLinked = (await metadata.links.find(repository, digest)) !== undefined
+  const link = await metadata.links.find(repository, digest)
+  // What a mirror had here before may go; what is imported on purpose may not.
+  const isLinked = link !== undefined && (origin === 'filled' || link.origin !== 'filled')
   const isHere = (await blobs.find(digest))?.size === bytes.length
   if (isLinked && isHere && !tag) return
   if (!isHere) {
