@@ -102,8 +102,7 @@ function healedOf(server: RunningServer): Promise<number> {
 }
 
 async function mendedByScrub({ server, healed, signal }: Stage): Promise<number> {
-  while ((await healedOf(server)) <= healed)
-    await pause(askAgainMs, undefined, { signal })
+  while ((await healedOf(server)) <= healed) await pause(askAgainMs, undefined, { signal })
   return 0
 }
 
