@@ -85,7 +85,8 @@ describe('the access log', () => {
     })
     site.upstream.fault({ on: { kind: 'blob' }, latencyMs: 400 })
     await site.askBlob(layerOf(image))
-    const line = await site.edge.logged(({ slow }) => slow === true)
+    // On a busy machine others are slow as well.
+    const line = await site.edge.logged(({ slow, path }) => slow === true && String(path).includes('/blobs/'))
     expect(line).toMatchObject({ msg: 'request', level: 'warn', status: 200, cache: 'fill' })
     expect(line.firstByteMs).toBeGreaterThan(350)
     const { upstream, fill } = line.waited as Record<string, number>
