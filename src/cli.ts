@@ -18,6 +18,7 @@ import { addTls } from './cli/tls.ts'
 import { EnvironmentError } from './config/config.ts'
 import { settings } from './config/settings.ts'
 import { errorCodeOf } from './flow/error-code.ts'
+import { messageOf } from './flow/message-of.ts'
 
 const program = new Command('outport')
   .description('An edge registry for container images')
@@ -47,7 +48,7 @@ try {
 
 function linesOf(error: unknown): readonly string[] {
   if (error instanceof EnvironmentError) return error.problems
-  return (error instanceof Error ? error.message : String(error)).split('\n')
+  return messageOf(error).split('\n')
 }
 
 function settingsTable(): string {

@@ -4,6 +4,7 @@ import { setDefaultCACertificates } from 'node:tls'
 import { type Config, surroundingsOf } from './config/config.ts'
 import { createSecrets } from './config/secrets.ts'
 import { armFailpoint } from './flow/failpoint.ts'
+import { messageOf } from './flow/message-of.ts'
 import { createLogger, type Logger } from './log.ts'
 import { connectServiceManager, type ServiceManager } from './main/service-manager.ts'
 import { type Loaded, loadPolicies } from './policy/load.ts'
@@ -174,8 +175,4 @@ function aborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve()
     signal.addEventListener('abort', () => resolve(), { once: true })
   })
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

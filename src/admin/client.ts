@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { errorCodeOf } from '../flow/error-code.ts'
+import { messageOf } from '../flow/message-of.ts'
 import { type Commands, commandNames } from './commands.ts'
 import type { AnswerLine } from './socket.ts'
 
@@ -92,5 +93,5 @@ function adminErrorOf(cause: unknown, socket: string): AdminError {
     return new AdminError(`no node runs on this data: nobody listens at ${socket}`, { cause, isNobody: true })
   if (code === 'EACCES' || code === 'EPERM')
     return new AdminError(`${socket} is for the user that the node runs as, and for nobody else`, { cause })
-  return new AdminError(`${socket}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+  return new AdminError(`${socket}: ${messageOf(cause)}`, { cause })
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { json } from 'node:stream/consumers'
+import { messageOf } from '../flow/message-of.ts'
 import { type Commands, commandNames } from './commands.ts'
 
 /** Beside the data, for this user alone. */
@@ -34,7 +35,7 @@ export async function openAdminSocket(
     await chmod(file, 0o600)
   } catch (cause) {
     server.close()
-    throw new Error(`cannot listen on ${file}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    throw new Error(`cannot listen on ${file}: ${messageOf(cause)}`, { cause })
   }
   return {
     async [Symbol.asyncDispose]() {
@@ -69,7 +70,7 @@ async function answer(
     await say({ end: true })
   } catch (error) {
     if (gone.signal.aborted) return
-    await say({ error: error instanceof Error ? error.message : String(error) }).catch(() => {})
+    await say({ error: messageOf(error) }).catch(() => {})
   } finally {
     clearInterval(busy)
     response.end()

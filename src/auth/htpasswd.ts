@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import { messageOf } from '../flow/message-of.ts'
 import { isBcrypt } from './bcrypt.ts'
 
 /** Verifiers by name, as a file of Apache's `htpasswd -B` has them. */
@@ -86,8 +87,4 @@ export function parseHtpasswd(text: string, reserved: string): Htpasswd {
     users.set(name, verifier)
   }
   return users
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

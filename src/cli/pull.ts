@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers'
 import { type Command, InvalidArgumentError } from 'commander'
 import { formatBar, formatPulled, formatStopped } from '../admin/format-pull.ts'
 import type { PullEvent, PullRequest } from '../admin/pull.ts'
+import { messageOf } from '../flow/message-of.ts'
 import { anImage } from '../oci/image-name.ts'
 import { createBars } from './bars.ts'
 import { example, interrupted, jsonLine, type Output, withCommands } from './context.ts'
@@ -96,7 +97,7 @@ async function listAt(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (cause) {
-    throw new Error(`--from: cannot read ${file}: ${cause instanceof Error ? cause.message : cause}`, {
+    throw new Error(`--from: cannot read ${file}: ${messageOf(cause)}`, {
       cause,
     })
   }

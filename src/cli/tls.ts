@@ -6,6 +6,7 @@ import type { Command } from 'commander'
 import { commandsAt, isListening } from '../admin/client.ts'
 import { socketName } from '../admin/socket.ts'
 import type { Config } from '../config/config.ts'
+import { messageOf } from '../flow/message-of.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { clientSteps, formatStep, proposedPort } from '../tls/client-steps.ts'
 import { type Described, describe, formatCertificate, readCertificates } from '../tls/described.ts'
@@ -125,8 +126,4 @@ async function read(file: string, isOwn = false): Promise<Described> {
 async function find(file: string): Promise<Described | undefined> {
   const [certificate] = (await unlessAbsent(readCertificates(file))) ?? []
   return certificate && describe(file, certificate)
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { pid } from 'node:process'
 import Sqlite from 'better-sqlite3'
 import * as z from 'zod'
+import { messageOf } from '../flow/message-of.ts'
 
 /** This process owns a data directory. Keep it: an owner that is garbage owns nothing. */
 export interface DataLock extends AsyncDisposable {
@@ -32,7 +33,7 @@ export async function lockDataDirectory(directory: string): Promise<DataLock> {
     lock.close()
     const told = isBusy(cause)
       ? `${directory} is in use by another Outport${await describe(note)}`
-      : `cannot lock ${file}: ${cause instanceof Error ? cause.message : cause}`
+      : `cannot lock ${file}: ${messageOf(cause)}`
     throw new Error(told, { cause })
   }
   await tell(note)

@@ -2,6 +2,7 @@ import { Agent } from 'node:http'
 import { Agent as TlsAgent } from 'node:https'
 import { arch } from 'node:os'
 import type { SecureContext } from 'node:tls'
+import { messageOf } from '../flow/message-of.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { type Manifest, parseManifest } from '../oci/manifest.ts'
 import type { Client, Headers, Talk } from './clients/client.ts'
@@ -159,7 +160,7 @@ function readManifest(path: string, { body, headers }: Answer): Manifest {
   try {
     return parseManifest(body, headers['content-type'])
   } catch (error) {
-    const what = `GET ${path}: ${error instanceof Error ? error.message : error}`
+    const what = `GET ${path}: ${messageOf(error)}`
     const advice = 'the image is broken at its registry, or a proxy on the way changes what passes'
     throw new MistakeFound({ code: 'media-type-wrong', what, advice }, 'content')
   }

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+import { messageOf } from '../flow/message-of.ts'
 import { createTurns } from '../flow/turns.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { readCertificates } from '../tls/described.ts'
@@ -118,8 +119,4 @@ async function read(file: string): Promise<Buffer> {
   } catch (cause) {
     throw new Error(`cannot read ${file}: ${messageOf(cause)}`, { cause })
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,5 +1,6 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Holds } from '../flow/holds.ts'
+import { messageOf } from '../flow/message-of.ts'
 import type { Stored } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 
@@ -61,7 +62,7 @@ export async function* fsck(
       return { mended: await heal(digest, signal) }
     } catch (error) {
       signal.throwIfAborted()
-      return { mended: false, reason: error instanceof Error ? error.message : String(error) }
+      return { mended: false, reason: messageOf(error) }
     }
   }
 

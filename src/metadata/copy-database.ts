@@ -1,4 +1,5 @@
 import { open, rename, rm } from 'node:fs/promises'
+import { messageOf } from '../flow/message-of.ts'
 import type { Digest } from '../oci/digest.ts'
 import { createSqliteConnection, type SqliteConnection } from './sqlite-connection.ts'
 
@@ -22,12 +23,9 @@ export async function copyDatabase(connection: Pick<SqliteConnection, 'query'>, 
     await rename(draft, copy)
   } catch (cause) {
     await rm(draft, { force: true })
-    throw new Error(
-      `cannot copy the database to ${copy}: ${cause instanceof Error ? cause.message : cause}`,
-      {
-        cause,
-      },
-    )
+    throw new Error(`cannot copy the database to ${copy}: ${messageOf(cause)}`, {
+      cause,
+    })
   }
 }
 

@@ -6,6 +6,7 @@ import { PassThrough, pipeline, type Readable } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Room } from '../fill/room.ts'
+import { messageOf } from '../flow/message-of.ts'
 import { isDigest } from '../oci/digest.ts'
 import { openLayout } from './layout.ts'
 import { beginningOf, type OnFault, type Source } from './source.ts'
@@ -87,7 +88,7 @@ async function unpack(
     }
   } catch (cause) {
     signal.throwIfAborted()
-    throw new Error(`${file}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    throw new Error(`${file}: ${messageOf(cause)}`, { cause })
   } finally {
     room.giveBack(taken, landed)
   }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { messageOf } from '../flow/message-of.ts'
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts'
 import { isTag } from '../oci/reference.ts'
 import { type OnFault, readSmall, type Source, type SourceRepository } from './source.ts'
@@ -54,7 +55,7 @@ async function readIndex(root: string, file: string): Promise<unknown[]> {
     const index: unknown = JSON.parse((await readSmall({ root }, file, mostIndexBytes)).toString('utf8'))
     if (isObject(index) && Array.isArray(index.manifests)) return index.manifests
   } catch (cause) {
-    throw new Error(`${file}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    throw new Error(`${file}: ${messageOf(cause)}`, { cause })
   }
   throw new Error(`${file}: expected an image index, found none`)
 }

@@ -2,6 +2,7 @@ import { constants, open, realpath } from 'node:fs/promises'
 import { sep } from 'node:path'
 import { openUnlinked } from '../blobs/extents.ts'
 import { errorCodeOf } from '../flow/error-code.ts'
+import { messageOf } from '../flow/message-of.ts'
 import type { Digest } from '../oci/digest.ts'
 
 /** Images as they stand in somebody else's files. Nothing that it says is believed before its bytes are hashed. */
@@ -87,7 +88,7 @@ const reasons: Readonly<Record<string, string>> = {
 export function reasonOf(error: unknown): string {
   if (error instanceof SourceFault) return error.message
   const code = errorCodeOf(error)
-  return (code && reasons[code]) ?? (error instanceof Error ? error.message : String(error))
+  return (code && reasons[code]) ?? messageOf(error)
 }
 
 /** The first bytes of a file, by which its kind is known. */

@@ -12,6 +12,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { messageOf } from '../flow/message-of.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, digestAlgorithms, hexOf } from '../oci/digest.ts'
 import type { IndexEntry } from './layout-index.ts'
@@ -97,7 +98,7 @@ async function entriesIn(folder: string): Promise<IndexEntry[]> {
     const { manifests } = JSON.parse(await readFile(file, 'utf8'))
     if (Array.isArray(manifests)) return manifests
   } catch (cause) {
-    throw new Error(`${file}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    throw new Error(`${file}: ${messageOf(cause)}`, { cause })
   }
   throw new Error(`${file}: expected an image index, found none`)
 }

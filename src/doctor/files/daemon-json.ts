@@ -1,3 +1,4 @@
+import { messageOf } from '../../flow/message-of.ts'
 import type { Mistake } from '../findings.ts'
 import { fileInvalid, isTable } from './toml.ts'
 
@@ -9,7 +10,7 @@ export function daemonJsonMistakes(text: string): Mistake[] {
   try {
     settings = JSON.parse(text)
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     return [fileInvalid(`dockerd does not start with it: it is no JSON: ${reason}`)]
   }
   if (!isTable(settings)) return [fileInvalid('dockerd does not start with it: it is no JSON object')]
