@@ -9,15 +9,18 @@ type ManifestRow = NonNullable<Awaited<ReturnType<Manifests['find']>>>
 
 /** The manifests, and the two halves of recording one. What was first recorded of a digest stays. */
 export interface ManifestRows extends Manifests {
-  insert(record: ManifestRecord): CompiledQuery[]
-  remember(record: ManifestRecord, written: Promise<void>): void
+  insert(record: Pick<ManifestRecord, 'digest' | 'mediaType' | 'size' | 'children'>): CompiledQuery[]
+  remember(record: Pick<ManifestRecord, 'digest' | 'mediaType' | 'size'>, written: Promise<void>): void
   forget(digest: Digest): void
 }
 
 export function createManifests({ query }: Database, cacheEntries: number): ManifestRows {
   const cache = createRowCache<ManifestRow>(cacheEntries)
 
-  function insertChildren({ digest, children }: ManifestRecord): CompiledQuery[] {
+  function insertChildren({
+    digest,
+    children,
+  }: Pick<ManifestRecord, 'digest' | 'children'>): CompiledQuery[] {
     const rows: ReferenceTable[] = children.map((child) => ({
       parent: digest,
       child: child.digest,

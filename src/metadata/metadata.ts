@@ -1,6 +1,7 @@
 import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
+import type { Referrer } from '../oci/referrer.ts'
 
 /** What this site knows of its content. Reads may come from a bounded cache that writes keep true; no method blocks the serving thread. */
 export interface Metadata {
@@ -193,14 +194,6 @@ export interface PinRow {
   pattern: string
   /** Milliseconds since 1970. */
   createdAt: number
-}
-
-/** A manifest that says of another one that it belongs to it (image-spec, "subject"). */
-export interface Referrer {
-  subject: Digest
-  artifactType?: string
-  /** As a list of referrers shows it, in JSON. */
-  descriptor: string
 }
 
 export interface PushRecord extends Omit<ManifestRecord, 'origin' | 'tag'> {

@@ -6,6 +6,7 @@ import { createManifests } from './manifests.ts'
 import type { Metadata } from './metadata.ts'
 import { createPins } from './pins.ts'
 import { createPushes } from './pushes.ts'
+import { createWriteManifest } from './record-manifest.ts'
 import { createStored, newestUse } from './stored.ts'
 import { createTags } from './tags.ts'
 
@@ -24,6 +25,7 @@ export async function openMetadata({
   const manifests = createManifests(database, cacheEntries)
   const now = createSteadyClock(await newestUse(database))
   const stored = createStored(database, { links, manifests, now })
+  const writeManifest = createWriteManifest(database, { links, tags, manifests, stored })
 
   return {
     links,
@@ -32,21 +34,10 @@ export async function openMetadata({
     stored,
     images: createImages(database),
     pins: createPins(database),
-    pushes: createPushes(database, { links, tags, manifests, stored }),
-    recordManifest(record) {
-      const { repository, digest, mediaType, size, origin } = record
-      const held = [{ repository, digest, origin }]
-      const tagged = record.tag && [{ repository, digest, mediaType, size, ...record.tag }]
-      const written = database.write([
-        ...manifests.insert(record),
-        ...links.insert(held),
-        stored.upsert({ digest, size, usedAt: now() }),
-        ...(tagged ?? []).map(tags.upsert),
-      ])
-      manifests.remember(record, written)
-      links.remember(held, written)
-      for (const row of tagged ?? []) tags.remember(row, written)
-      return written
+    pushes: createPushes(database, { links, tags }, writeManifest),
+    recordManifest({ tag, ...record }) {
+      const { repository, digest, mediaType, size } = record
+      return writeManifest(record, tag ? [{ repository, digest, mediaType, size, ...tag }] : [])
     },
     recordBlob({ digest, size, repositories, origin }) {
       const held = repositories.map((repository) => ({ repository, digest, origin }))

@@ -1,27 +1,21 @@
 import { type CompiledQuery, sql } from 'kysely'
 import type { Database } from './database.ts'
-import type { LinkRows } from './links.ts'
-import type { ManifestRows } from './manifests.ts'
 import type { Pushes, PushRecord } from './metadata.ts'
-import type { StoredRows } from './stored.ts'
-import type { TagRows } from './tags.ts'
+import type { ContentRows, WriteManifest } from './record-manifest.ts'
 
-/** The rows that a push writes. */
-interface Rows {
-  links: LinkRows
-  tags: TagRows
-  manifests: ManifestRows
-  stored: StoredRows
-}
-
-export function createPushes({ query, write }: Database, { links, tags, manifests, stored }: Rows): Pushes {
+export function createPushes(
+  { query, write }: Database,
+  { links, tags }: Pick<ContentRows, 'links' | 'tags'>,
+  writeManifest: WriteManifest,
+): Pushes {
   function insertReferrer({ repository, digest, referrer }: PushRecord): CompiledQuery[] {
     if (!referrer) return []
-    const { subject, artifactType: artifact_type = null, descriptor } = referrer
+    const { subject, descriptor } = referrer
+    const artifact_type = descriptor.artifactType ?? null
     return [
       query
         .insertInto('referrer')
-        .values({ repository, subject, digest, artifact_type, descriptor })
+        .values({ repository, subject, digest, artifact_type, descriptor: JSON.stringify(descriptor) })
         .onConflict((conflict) => conflict.doNothing())
         .compile(),
     ]
@@ -44,22 +38,10 @@ export function createPushes({ query, write }: Database, { links, tags, manifest
   return {
     manifest(record) {
       const { repository, digest, mediaType, size } = record
-      const now = Date.now()
-      const held = [{ repository, digest, origin: 'pushed' as const }]
-      const tagged = record.tags.map((tag) => ({ repository, tag, digest, mediaType, size, checkedAt: now }))
-      const whole = { ...record, origin: 'pushed' as const }
-      const written = write([
-        ...manifests.insert(whole),
-        ...links.insert(held),
-        keepParts(record),
-        stored.upsert({ digest, size, usedAt: now }),
-        ...insertReferrer(record),
-        ...tagged.map(tags.upsert),
-      ])
-      manifests.remember(whole, written)
-      links.remember(held, written)
-      for (const row of tagged) tags.remember(row, written)
-      return written
+      const checkedAt = Date.now()
+      const tagged = record.tags.map((tag) => ({ repository, tag, digest, mediaType, size, checkedAt }))
+      const more = [keepParts(record), ...insertReferrer(record)]
+      return writeManifest({ ...record, origin: 'pushed' }, tagged, more)
     },
     async unlink(repository, digest) {
       const tagged = await query

@@ -2,11 +2,12 @@ import type { BlobStore } from '../blobs/blob-store.ts'
 import { failpoint } from '../flow/failpoint.ts'
 import { createGates } from '../flow/gates.ts'
 import type { Holds } from '../flow/holds.ts'
-import type { Metadata, Referrer } from '../metadata/metadata.ts'
+import type { Metadata } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import { type Descriptor, isNondistributable, type Manifest, parseManifest } from '../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
+import { referrerOf } from '../oci/referrer.ts'
 
 /** What a client wants a repository to hold. */
 export interface ManifestPush {
@@ -81,16 +82,15 @@ export function createHoldings({ blobs, metadata, holds }: HoldingsOptions): Hol
       using _hold = await holds.hold(digest)
       await blobs.write(digest, bytes)
       failpoint('manifest-written')
-      const described = { digest, mediaType: manifest.mediaType, size: bytes.length }
+      const { mediaType } = manifest
+      const size = bytes.length
+      const referrer = referrerOf(manifest, digest, size)
       await pushes.manifest({
-        repository,
-        ...described,
-        children: childrenOf(manifest),
-        tags: push.tags,
-        ...(manifest.refers && { referrer: referrerOf(described, manifest.refers) }),
+        ...{ repository, digest, mediaType, size, children: childrenOf(manifest), tags: push.tags },
+        ...(referrer && { referrer }),
       })
       failpoint('manifest-committed')
-      return { digest, ...(manifest.refers && { subject: manifest.refers.subject }) }
+      return { digest, ...(referrer && { subject: referrer.subject }) }
     },
     async untag(repository, tag) {
       using _gate = await gates.close(repository)
@@ -123,13 +123,4 @@ function parsed({ bytes, contentType }: ManifestPush): Manifest {
 
 function childrenOf({ manifests, blobs }: Manifest): Descriptor[] {
   return [...manifests, ...blobs]
-}
-
-function referrerOf(
-  described: Pick<Descriptor, 'digest' | 'mediaType' | 'size'>,
-  { subject, artifactType, annotations }: NonNullable<Manifest['refers']>,
-): Referrer {
-  const type = artifactType !== undefined && { artifactType }
-  const descriptor = { ...described, ...type, ...(annotations && { annotations }) }
-  return { subject, ...type, descriptor: JSON.stringify(descriptor) }
 }

@@ -7,11 +7,11 @@ import { type Descriptor, parseManifest } from '../oci/manifest.ts'
 import { hasWildcards, parsePattern } from '../oci/pattern.ts'
 import { aPlatform, isForPlatform, type Platform, parsePlatform } from '../oci/platform.ts'
 import { isTag, parseTag, type Reference, type RepositoryName } from '../oci/reference.ts'
+import type { Referrer } from '../oci/referrer.ts'
 import { targetOfImage } from '../projects/named.ts'
 import { ownerOf, type Site } from '../projects/project.ts'
 import { listingOf as listingTag } from '../resolve/listings.ts'
 import type { LocalSource, StoredManifest } from '../resolve/local.ts'
-import type { Referrer } from './referrers.ts'
 
 export interface PartsRequest {
   /** Names, or patterns such as `team/**:*`. */

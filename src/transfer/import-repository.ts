@@ -2,12 +2,13 @@ import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import { type Manifest, maxManifestBytes, mediaTypes, parseManifest } from '../oci/manifest.ts'
 import { isTag, type Tag } from '../oci/reference.ts'
+import { type Referrer, referrerOf } from '../oci/referrer.ts'
 import { listingOf as listingTag } from '../resolve/listings.ts'
 import { eachOf } from './events.ts'
 import type { ImportRequest } from './import.ts'
 import type { ImportedBlobs, ImportedBlobsOptions } from './imported-blobs.ts'
 import type { Place } from './place.ts'
-import { listingOf, type Referrer, referrerOf } from './referrers.ts'
+import { listingOf } from './referrers.ts'
 import {
   notThere,
   type OnFault,
@@ -62,7 +63,7 @@ export async function importRepository(
       onFault(nameOf(digest), `is incomplete: ${lacking.faults.join('; ')}`)
       if (place.origin !== 'filled' && (lacking.blobs > 0 || !hasChild)) return 'incomplete'
     }
-    const referrer = referrerOf(bytes, digest, parsed.mediaType)
+    const referrer = referrerOf(parsed, digest, bytes.length)
     if (!options.dry) await keepManifest(options, digest, parsed, bytes, { referrer })
     sums.manifests += 1
     if (referrer && place.origin === 'filled')
@@ -169,16 +170,7 @@ async function keepManifest(
   const children = [...manifests, ...layers]
   const said = { repository, digest, mediaType, size: bytes.length, children }
   if (origin === 'filled') await metadata.recordManifest({ ...said, origin, ...(tag && { tag }) })
-  else await metadata.pushes.manifest({ ...said, tags: [], ...(referrer && { referrer: rowOf(referrer) }) })
-}
-
-function rowOf({ subject, descriptor }: Referrer) {
-  const { artifactType } = descriptor
-  return {
-    subject,
-    descriptor: JSON.stringify(descriptor),
-    ...(artifactType !== undefined && { artifactType }),
-  }
+  else await metadata.pushes.manifest({ ...said, tags: [], ...(referrer && { referrer }) })
 }
 
 /** @returns whether it stands for `digest` now */

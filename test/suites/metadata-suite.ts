@@ -668,7 +668,8 @@ export function metadataSuite(name: string, create: () => Promise<MetadataHome>)
         const all = ['a', 'b', 'c'].map((text) => ({ text, digest: digest(text) }))
         for (const { text, digest: of } of all) {
           const artifactType = text === 'b' ? 'x/b' : 'x/other'
-          const referrer = { subject, artifactType, descriptor: JSON.stringify(text) }
+          const descriptor = { mediaType: 'x/manifest', digest: of, size: text.length, artifactType }
+          const referrer = { subject, descriptor }
           await pushes.manifest(pushed({ digest: of, tags: [], referrer }))
         }
         const sorted = all.map((each) => each.digest).sort()
