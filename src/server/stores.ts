@@ -12,9 +12,10 @@ import { requestId } from '../flow/request-scope.ts'
 import { openPins, type Pins } from '../jobs/pins.ts'
 import { createScrub, type Scrub, type ScrubOptions } from '../jobs/scrub.ts'
 import { type DiskSpace, openSpace, type Space } from '../jobs/space.ts'
+import { removeUnnoted } from '../jobs/unnoted.ts'
 import { createUsage, type Usage } from '../jobs/usage.ts'
 import type { Logger } from '../log.ts'
-import type { Metadata, Stored } from '../metadata/metadata.ts'
+import type { Metadata } from '../metadata/metadata.ts'
 import { openMetadata } from '../metadata/open-metadata.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -95,7 +96,8 @@ export async function openStores(
       },
     }),
   )
-  await removeUnnoted(adopted, blobs, metadata.stored)
+  // A node that was killed between a blob's place and its row has left them.
+  await removeUnnoted(adopted, { blobs, stored: metadata.stored, holds })
   const sync = durability === 'full'
   const uploads = owned.use(
     createUploads({
@@ -109,16 +111,6 @@ export async function openStores(
     ...{ metadata, blobs, leftovers, holds, usage, space, pins, disk, uploads, uploadStates },
     ...{ fills, drafts, arrivals, keys, sync },
   }
-}
-
-/** A node that was killed between the two steps has left blobs that nothing links and nobody counts. */
-async function removeUnnoted(
-  digests: readonly Digest[],
-  blobs: BlobStore,
-  stored: Pick<Stored, 'held'>,
-): Promise<void> {
-  const noted = new Set((await stored.held(digests)).map(({ digest }) => digest))
-  for (const digest of digests) if (!noted.has(digest)) await blobs.remove(digest)
 }
 
 async function diskSpaceOf(folder: string): Promise<DiskSpace> {

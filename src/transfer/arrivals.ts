@@ -1,8 +1,6 @@
 import { open, rm } from 'node:fs/promises'
-import type { BlobStore } from '../blobs/blob-store.ts'
-import type { Holds } from '../flow/holds.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
-import type { Stored } from '../metadata/metadata.ts'
+import { removeUnnoted, type UnnotedOptions } from '../jobs/unnoted.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 
 /** What an import is about to put among the blobs, so that nothing stays there that was never noted as stored. */
@@ -13,12 +11,9 @@ export interface Arrivals extends AsyncDisposable {
   done(): void
 }
 
-export interface ArrivalsOptions {
+export interface ArrivalsOptions extends UnnotedOptions {
   /** There while an import is under way, and after one that was killed. */
   file: string
-  blobs: Pick<BlobStore, 'remove'>
-  stored: Pick<Stored, 'held'>
-  holds: Pick<Holds<Digest>, 'claim'>
 }
 
 export async function openArrivals(options: ArrivalsOptions): Promise<Arrivals> {
@@ -40,13 +35,9 @@ export async function openArrivals(options: ArrivalsOptions): Promise<Arrivals> 
 }
 
 /** Takes away what came and was not noted, because the import broke off or the node was killed. */
-export async function clearArrivals({ file, blobs, stored, holds }: ArrivalsOptions): Promise<void> {
+export async function clearArrivals({ file, ...options }: ArrivalsOptions): Promise<void> {
   const handle = await unlessAbsent(open(file, 'r'))
   if (!handle) return
-  for await (const line of handle.readLines()) {
-    if (!isDigest(line)) continue
-    using claim = holds.claim([line])
-    if (claim.keys.size > 0 && (await stored.held([line])).length === 0) await blobs.remove(line)
-  }
+  for await (const line of handle.readLines()) if (isDigest(line)) await removeUnnoted([line], options)
   await rm(file, { force: true })
 }
