@@ -1,5 +1,5 @@
-import { isDigest } from '../oci/digest.ts'
-import { isRepositoryName, isTag } from '../oci/reference.ts'
+import { parseImageName } from '../oci/image-name.ts'
+import type { Reference } from '../oci/reference.ts'
 import type { Project, Site } from '../projects/project.ts'
 
 /** The image that is asked for, in the words of each kind of client. */
@@ -14,26 +14,16 @@ export interface TriedImage {
   reference: string
 }
 
-const expected = 'an image such as nginx, library/nginx:1.27 or ghcr.io/org/app@sha256:…'
-
-/** As docker reads it: no registry is docker.io, no tag is latest. @throws Error in one line */
+/** As docker reads it: no registry is docker.io, no tag is latest. @throws SyntaxError in one line */
 export function parseImage(text: string): TriedImage {
-  const at = text.indexOf('@')
-  const named = at === -1 ? text : text.slice(0, at)
-  const colon = named.indexOf(':', named.lastIndexOf('/') + 1)
-  const whole = colon === -1 ? named : named.slice(0, colon)
-  const tag = colon === -1 ? 'latest' : named.slice(colon + 1)
-  const reference = at === -1 ? tag : text.slice(at + 1)
+  const { host: registry = 'docker.io', path, reference } = parseImageName(text)
+  const name = registry === 'docker.io' && !path.includes('/') ? `library/${path}` : path
+  return { registry, name, path: `${registry}/${name}`, reference: saidReference(reference) }
+}
 
-  const slash = whole.indexOf('/')
-  const first = whole.slice(0, Math.max(slash, 0))
-  const hasHost = /[.:]/.test(first) || first === 'localhost'
-  const registry = hasHost ? first : 'docker.io'
-  const said = hasHost ? whole.slice(slash + 1) : whole
-  const name = registry === 'docker.io' && !said.includes('/') ? `library/${said}` : said
-  if (!isRepositoryName(name) || !(isTag(reference) || isDigest(reference)))
-    throw new Error(`expected ${expected}, found ${JSON.stringify(text.slice(0, 100))}`)
-  return { registry, name, path: `${registry}/${name}`, reference }
+function saidReference(reference: Reference | undefined): string {
+  if (!reference) return 'latest'
+  return reference.kind === 'tag' ? reference.tag : reference.digest
 }
 
 /** The same image where its registry is mirrored by a project of another name. */

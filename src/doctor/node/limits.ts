@@ -1,17 +1,11 @@
 import type { Mistake } from '../findings.ts'
-
-/** One line of the Prometheus text format. */
-interface Sample {
-  name: string
-  labels: Readonly<Record<string, string>>
-  value: number
-}
+import { type Sample, samplesOf } from './exposition.ts'
 
 const low = 0.1
 
 /** What upstreams allow this node, as it counts it itself. @param exposition the text of /metrics @param now in ms */
 export function upstreamMistakes(exposition: string, now: number): Mistake[] {
-  const samples = exposition.split('\n').flatMap(sampleOf)
+  const samples = samplesOf(exposition)
   const of = (name: string) => samples.filter((sample) => sample.name === name)
   return [
     ...of('outport_upstream_limited_until_timestamp_seconds')
@@ -59,14 +53,4 @@ function budgetLow(registry: string, left: number, all: number): Mistake {
 
 function sameLabels(left: Sample['labels'], right: Sample['labels']): boolean {
   return left.registry === right.registry && left.kind === right.kind
-}
-
-function sampleOf(line: string): Sample[] {
-  const [, name, labels = '', value] = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line) ?? []
-  if (name === undefined) return []
-  const pairs = [...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, label = '', text = '']) => [
-    label,
-    text,
-  ])
-  return [{ name, labels: Object.fromEntries(pairs), value: Number(value) }]
 }
