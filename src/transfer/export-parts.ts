@@ -52,8 +52,6 @@ export interface PartsOptions {
 }
 
 const pageRows = 1000
-/** As many as any one manifest may have that belong to it. */
-const mostReferrers = 10_000
 
 /** Of what images consist, for one who reads their bytes from the disk. @throws SyntaxError for what names no image */
 export async function* partsOf(
@@ -182,8 +180,13 @@ function createWalk(
   }
 
   async function pushed(subject: Digest) {
-    const rows = await metadata.pushes.referrers(repository, subject, undefined, undefined, mostReferrers)
-    return rows.map(({ descriptor }) => JSON.parse(descriptor))
+    const found: { digest: Digest; descriptor: string }[] = []
+    for (;;) {
+      const after = found.at(-1)?.digest
+      const page = await metadata.pushes.referrers(repository, subject, undefined, after, pageRows)
+      found.push(...page)
+      if (page.length < pageRows) return found.map(({ descriptor }) => JSON.parse(descriptor))
+    }
   }
 
   async function referrersOf(subject: Digest): Promise<void> {

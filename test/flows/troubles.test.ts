@@ -44,30 +44,18 @@ test('policies that are wrong are a trouble until they are right again', async (
 test('an upstream is down from when it was found so until it answers, and not only while it is left alone', async () => {
   await using site = await startSite()
   const gone = site.upstream.fault({ on: () => true, drop: true })
-  await expect
-    .poll(
-      async () => {
-        await site.askTag('1')
-        return codesOf(site.edge)
-      },
-      { timeout: 20_000 },
-    )
-    .toEqual(['upstream-down'])
+  const codesWhenAsked = async () => {
+    await site.askTag('1')
+    return codesOf(site.edge)
+  }
+  await expect.poll(codesWhenAsked, { timeout: 20_000 }).toEqual(['upstream-down'])
   const before = await readyOf(site.edge)
   await expect.poll(() => site.edge.metrics('outport_upstream_breaker_open'), { timeout: 20_000 }).toBe(0)
   expect(await readyOf(site.edge)).toEqual(before)
   expect(await site.edge.metrics('outport_upstream_down')).toBe(1)
 
   gone[Symbol.dispose]()
-  await expect
-    .poll(
-      async () => {
-        await site.askTag('1')
-        return codesOf(site.edge)
-      },
-      { timeout: 20_000 },
-    )
-    .toEqual([])
+  await expect.poll(codesWhenAsked, { timeout: 20_000 }).toEqual([])
 })
 
 test('a cache over its budget in which everything is pinned is a trouble', async () => {
