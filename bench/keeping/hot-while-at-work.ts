@@ -21,6 +21,7 @@ const connections = 16
 const rounds = 5
 /** Between two looks whether it is at work. */
 const lookEveryMs = 1_000
+const patienceMs = 60_000
 const atRest = { budget: '4GiB', scrub: false }
 
 export const hotWhileAtWork: KeepingCase = {
@@ -67,7 +68,7 @@ export const hotWhileAtWork: KeepingCase = {
     for (let round = 0; round < (quick ? 1 : rounds); round++) {
       small *= 0.75
       const work = {
-        budget: layer.bytes + small,
+        budget: `${Math.floor((layer.bytes + small) / 1024)}KiB`,
         high: '100%',
         low: '99%',
         scrub: { every: '1s', rate: '16MiB/s' },
@@ -123,9 +124,13 @@ async function measured(stage: Stage, cache: object): Promise<Measured> {
   }
 }
 
-/** A changed policy is read after a moment: resolves when it is followed. */
+/**
+ * A changed policy is read after a moment: resolves when it is followed.
+ * @throws when it is not for a minute
+ */
 async function isAtWork(server: RunningServer, wanted: boolean, signal: AbortSignal): Promise<void> {
-  for (;;) {
+  const until = performance.now() + patienceMs
+  while (performance.now() < until) {
     const before = await workOf(server)
     await pause(lookEveryMs, undefined, { signal })
     const after = await workOf(server)
@@ -133,6 +138,7 @@ async function isAtWork(server: RunningServer, wanted: boolean, signal: AbortSig
     const scrubs = after.scrubbed > before.scrubbed
     if (wanted ? evicts || scrubs : !evicts && !scrubs) return
   }
+  throw new Error(`Outport is ${wanted ? 'not at work' : 'still at work'} after ${patienceMs / 1000} s`)
 }
 
 async function workOf(server: RunningServer) {

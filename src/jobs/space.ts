@@ -54,7 +54,7 @@ export interface SpaceRules {
 }
 
 export interface SpaceOptions {
-  stored: Pick<Stored, 'reconcile' | 'bytes' | 'leastUsed' | 'held' | 'remove'>
+  stored: Pick<Stored, 'bytes' | 'leastUsed' | 'held' | 'remove'>
   blobs: Pick<BlobStore, 'remove'>
   leftovers: Pick<Leftovers, 'bytes' | 'drop'>
   /** Besides those of the rules. */
@@ -93,7 +93,6 @@ const leftoverMs = 24 * 3_600_000
 export async function openSpace(options: SpaceOptions): Promise<Space> {
   const { stored, leftovers, usage, holds, now = Date.now } = options
   let { settings } = options
-  await stored.reconcile()
   const firstDisk = await options.disk()
   let storedBytes = await stored.bytes()
   /** Kept since the count began that `storedBytes` will come from. */

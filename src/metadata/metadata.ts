@@ -124,8 +124,6 @@ export interface Needs {
 export interface Stored {
   /** The time by which uses are noted, milliseconds since 1970: later than every earlier one, whoever sets the clock. */
   now(): number
-  /** Takes up what has a link and was not noted as stored, because the node was killed in between. */
-  reconcile(): Promise<void>
   /** Of all of it together. */
   bytes(): Promise<number>
   /**

@@ -8,6 +8,7 @@ import * as stored from './migrations/0002-stored.ts'
 import * as checked from './migrations/0003-checked.ts'
 import * as pins from './migrations/0004-pins.ts'
 import * as referrers from './migrations/0005-referrers.ts'
+import * as linked from './migrations/0006-linked.ts'
 import type { SqliteConnection } from './sqlite-connection.ts'
 import { createSqliteDialect } from './sqlite-dialect.ts'
 
@@ -18,6 +19,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0003-checked': checked,
   '0004-pins': pins,
   '0005-referrers': referrers,
+  '0006-linked': linked,
 }
 
 /**

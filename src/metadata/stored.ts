@@ -103,25 +103,9 @@ export function createStored({ query, write }: Database, { links, manifests, now
     )
   }
 
-  /** As used when it came, of the size that its manifest, or one that names it, says. */
-  const missing = sql`
-    insert into stored (digest, size, used_at)
-    select
-      link.digest,
-      coalesce(
-        (select size from manifest where manifest.digest = link.digest),
-        (select max(size) from reference where reference.child = link.digest),
-        0
-      ),
-      max(link.created_at)
-    from link
-    where not exists (select 1 from stored where stored.digest = link.digest)
-    group by link.digest`
-
   return {
     now,
     upsert,
-    reconcile: () => write([missing.compile(query)]),
     async bytes() {
       const { total } = await query
         .selectFrom('stored')

@@ -51,9 +51,10 @@ export const emptyIndex: Buffer = Buffer.from(
 
 /**
  * Reads a manifest's bytes. `contentType` is what its sender called it; the body's own `mediaType` must not contradict it.
+ * @param isPushed its subject, if any, must be a descriptor; what upstream holds is taken as it is, as no image's part
  * @throws RegistryError `MANIFEST_INVALID` for what is no manifest, is ambiguous (CVE-2021-41190) or is schema 1.
  */
-export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest {
+export function parseManifest(bytes: Uint8Array, contentType?: string, isPushed = false): Manifest {
   const body = jsonObjectOf(bytes)
   const mediaType = mediaTypeOf(body, contentType?.split(';')[0]?.trim())
   const kind = kinds[mediaType]
@@ -66,28 +67,36 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
   const config = kind === 'image' ? descriptorOf(body.config, 'config') : undefined
   const layers =
     kind === 'image' ? descriptorsOf(body.layers, 'layers').filter((layer) => !layer.foreign) : []
+  const subject = subjectOf(body.subject, isPushed)
+  const refers = subject === undefined ? undefined : refersTo(subject, body, config)
   return {
     mediaType,
     kind,
     manifests,
     blobs: config ? [config, ...layers].map(plain) : [],
-    ...refersOf(body, config),
+    ...(refers && { refers }),
   }
 }
 
+function subjectOf(value: unknown, isPushed: boolean): Digest | undefined {
+  if (value === undefined || value === null) return undefined
+  if (isPushed) return descriptorOf(value, 'subject').digest
+  return isObject(value) && typeof value.digest === 'string' && isDigest(value.digest)
+    ? value.digest
+    : undefined
+}
+
 /** distribution-spec, "Listing Referrers": an image without an artifactType is of the type of its config. */
-function refersOf(body: Record<string, unknown>, config: Descriptor | undefined): Pick<Manifest, 'refers'> {
-  if (body.subject === undefined) return {}
-  const { digest: subject } = descriptorOf(body.subject, 'subject')
-  const said =
-    typeof body.artifactType === 'string' && body.artifactType !== '' ? body.artifactType : undefined
-  const artifactType = said ?? config?.mediaType
+function refersTo(
+  subject: Digest,
+  { artifactType: said, annotations }: Record<string, unknown>,
+  config: Descriptor | undefined,
+): Manifest['refers'] {
+  const artifactType = typeof said === 'string' && said !== '' ? said : config?.mediaType
   return {
-    refers: {
-      subject,
-      ...(artifactType !== undefined && { artifactType }),
-      ...(isObject(body.annotations) && { annotations: body.annotations }),
-    },
+    subject,
+    ...(artifactType !== undefined && { artifactType }),
+    ...(isObject(annotations) && { annotations }),
   }
 }
 

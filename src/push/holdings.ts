@@ -110,7 +110,7 @@ export function createHoldings({ blobs, metadata, holds }: HoldingsOptions): Hol
 
 /** @throws RegistryError `MANIFEST_INVALID` */
 function parsed({ bytes, contentType }: ManifestPush): Manifest {
-  const manifest = parseManifest(bytes, contentType)
+  const manifest = parseManifest(bytes, contentType, true)
   const said = contentType?.split(';')[0]?.trim()
   // CVE-2021-41190: what one client takes for an image must not be an index to another.
   if (said !== manifest.mediaType) {

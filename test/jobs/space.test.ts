@@ -27,7 +27,6 @@ async function home({ rules: own, rows = 0, disk, inUse = [], leftovers = 0 }: H
   const holds = createHolds<Digest>()
   const left = { bytes: leftovers }
   const stored = {
-    reconcile: async () => {},
     bytes: async () => held.reduce((sum, { size }) => sum + size, 0),
     leastUsed: async (after: StoredRow | undefined, limit: number) =>
       held.filter(({ usedAt }) => !after || usedAt > after.usedAt).slice(0, limit),

@@ -177,7 +177,7 @@ describe('opening', () => {
     const before = await readFile(file)
 
     await expect(openMetadata({ file, durability: 'full' })).rejects.toThrow(
-      `the data in ${directory.path} was written by a newer Outport (schema 9999-later, this one knows up to 0005-referrers)`,
+      `the data in ${directory.path} was written by a newer Outport (schema 9999-later, this one knows up to 0006-linked)`,
     )
     expect(before.equals(await readFile(file))).toBe(true)
   })
@@ -209,6 +209,30 @@ describe('opening', () => {
     await using directory = await temporaryDirectory()
     const file = join(directory.path, 'missing', 'outport.db')
     await expect(openDatabase({ file, durability: 'full' })).rejects.toThrow(file)
+  })
+
+  test('what an older version linked and did not note as stored is noted, of the size that a manifest says', async () => {
+    await using directory = await temporaryDirectory()
+    const file = join(directory.path, 'outport.db')
+    await (await openDatabase({ file, durability: 'full' })).close()
+    const older = new Sqlite(file)
+    older.exec(`
+      delete from kysely_migration where name >= '0006';
+      insert into manifest (digest, media_type, size) values ('sha256:m', 'm', 527);
+      insert into reference (parent, child, media_type, size) values ('sha256:m', 'sha256:layer', 'l', 3000000000000);
+      insert into stored (digest, size, used_at) values ('sha256:noted', 5, 9);
+      insert into link (repository, digest, origin, created_at) values
+        ('a', 'sha256:m', 'filled', 1), ('a', 'sha256:layer', 'filled', 2), ('b', 'sha256:layer', 'filled', 3),
+        ('a', 'sha256:noted', 'filled', 4), ('a', 'sha256:unknown', 'filled', 5)`)
+    older.close()
+
+    await using metadata = disposable(await openMetadata({ file, durability: 'full' }))
+    expect(await metadata.stored.leastUsed(undefined, 10)).toEqual([
+      { digest: 'sha256:m', size: 527, usedAt: 1 },
+      { digest: 'sha256:layer', size: 3_000_000_000_000, usedAt: 3 },
+      { digest: 'sha256:unknown', size: 0, usedAt: 5 },
+      { digest: 'sha256:noted', size: 5, usedAt: 9 },
+    ])
   })
 
   test('a migration that was cut off is done again as a whole', async () => {

@@ -77,4 +77,21 @@ describe('a manifest', () => {
   test('is refused when it was sent as something else than it says', () => {
     expect(() => parseManifest(bytesOf(image), mediaTypes.ociIndex)).toThrow(/was sent as/)
   })
+  test.each([
+    ['null', null],
+    ['a word', 'sha256'],
+    ['without a digest', { mediaType: 'm', size: 1 }],
+  ])('from upstream is no part of another when its subject is %s', (_, subject) => {
+    const parsed = parseManifest(bytesOf({ ...image, subject }))
+    expect(parsed).toEqual(parseManifest(bytesOf(image)))
+  })
+
+  test('that is pushed names its subject as a descriptor, or has none', () => {
+    const pushed = (subject: unknown) => parseManifest(bytesOf({ ...image, subject }), undefined, true)
+    expect(() => pushed({ digest: 'sha256:../..' })).toThrow(
+      expect.objectContaining({ code: 'MANIFEST_INVALID' }),
+    )
+    expect(pushed(null).refers).toBeUndefined()
+    expect(pushed(layer).refers?.subject).toBe(layer.digest)
+  })
 })

@@ -444,34 +444,6 @@ export function metadataSuite(name: string, create: () => Promise<MetadataHome>)
           ['b', 'c'].map(digest).toSorted(),
         )
       })
-
-      test('and was not noted is taken up by its links', async () => {
-        await using home = await create()
-        const metadata = await home.open()
-        const record = manifestRecord()
-        await metadata.recordManifest(record)
-        await put(metadata, row('config', 5))
-        const origin = 'filled' as const
-        await metadata.links.add(
-          ['config', 'layer', 'unknown'].map((text) => ({
-            repository: alpine,
-            digest: digest(text),
-            origin,
-          })),
-        )
-        await metadata.stored.reconcile()
-
-        const rows = await metadata.stored.leastUsed(undefined, 10)
-        expect(new Map(rows.map(({ digest: of, size }) => [of, size]))).toEqual(
-          new Map([
-            [digest('config'), 10],
-            [digest('layer'), 3_000_000_000_000],
-            [digest('unknown'), 0],
-            [record.digest, 527],
-          ]),
-        )
-        expect(rows.filter(({ usedAt }) => usedAt > later)).toHaveLength(1)
-      })
     })
 
     test('a tag that is removed is known no more, before and after a restart', async () => {

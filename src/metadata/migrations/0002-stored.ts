@@ -1,7 +1,6 @@
 import { type Kysely, sql } from 'kysely'
-import type { Stored } from '../metadata.ts'
 
-/** Its rows come from the links, by {@link Stored.reconcile}. */
+/** The rows of what is linked by then come with `0006-linked`. */
 export async function up(database: Kysely<unknown>): Promise<void> {
   await database.schema
     .createTable('stored')
