@@ -6,6 +6,7 @@ import { hotBlob } from './hot-blob/question.ts'
 import { hotManifest } from './hot-manifest/question.ts'
 import { keeping } from './keeping/question.ts'
 import { mirror } from './mirror/question.ts'
+import { push } from './push/question.ts'
 import { start } from './start/question.ts'
 import type { BenchSettings, Question } from './support/question.ts'
 import { loadNow, machine, type Result, writeResult } from './support/results.ts'
@@ -13,7 +14,7 @@ import { formatSections } from './support/sections-table.ts'
 import { peerOf } from './support/servers/peer.ts'
 import { formatTable } from './support/table.ts'
 
-const questions: readonly Question[] = [hotBlob, coldClients, start, hotManifest, mirror, keeping]
+const questions: readonly Question[] = [hotBlob, coldClients, start, hotManifest, mirror, keeping, push]
 const deadlineMinutes = 20
 
 const partLines = ({ parts = [] }: Question) =>

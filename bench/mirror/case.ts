@@ -1,9 +1,9 @@
 import type { Layer } from '../support/content.ts'
 import type { Part } from '../support/question.ts'
-import type { Bound } from '../support/requirement.ts'
+import type { Figure } from '../support/requirement.ts'
 import type { ShapedUpstream, UpstreamPlan } from '../support/shaped-upstream.ts'
 import type { Installation, RunningServer } from '../support/start-server.ts'
-import type { Column, Sample } from '../support/summary.ts'
+import type { Sample } from '../support/summary.ts'
 
 /** Something that happens to a mirror, and what is measured of it. Every server meets it anew, with nothing cached. */
 export interface Case extends Part {
@@ -12,11 +12,6 @@ export interface Case extends Part {
   readonly deadlineMs: number
   upstream(scale: Scale): UpstreamPlan
   measure(stage: Stage): Promise<Sample['values']>
-}
-
-export interface Figure extends Column {
-  /** Of Outport. */
-  required?: Bound
 }
 
 export interface Scale {

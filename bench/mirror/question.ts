@@ -1,9 +1,9 @@
+import { columnsOf, joined, sectionsOf } from '../support/cases.ts'
 import { lineUpOf } from '../support/line-up.ts'
 import type { Answer, BenchSettings, Question } from '../support/question.ts'
-import { verdictsOn } from '../support/requirement.ts'
+import { type Figure, verdictsOn } from '../support/requirement.ts'
 import { nginxCache } from '../support/servers/nginx-cache.ts'
-import type { Sample } from '../support/summary.ts'
-import type { Case, Figure } from './case.ts'
+import type { Case } from './case.ts'
 import { cutRanges } from './cut-ranges.ts'
 import { farRange } from './far-range.ts'
 import { fastLine } from './fast-line.ts'
@@ -47,17 +47,18 @@ async function answer(settings: BenchSettings, signal: AbortSignal): Promise<Ans
   const results: CaseResult[] = []
   for (const each of wanted) results.push(await runCase(each, lineUp.servers, settings, signal))
 
-  const columns = wanted.flatMap((each) => figuresOf(each).map((figure) => columnOf(each, figure)))
-  const samples = joined(wanted, results)
+  const measured = wanted.map((each) => ({ ...each, figures: figuresOf(each) }))
+  const columns = columnsOf(measured)
+  const samples = joined(
+    wanted,
+    results.map((result) => result.samples),
+  )
   const isKnown = !lineUp.servers.some(({ name }) => name === known.server)
   return {
     ...lineUp.about,
     title: `a mirror with nothing cached, in front of an upstream of our own; median of ${settings.runs} rounds`,
     columns,
-    sections: wanted.map((each) => ({
-      title: `${each.number}. ${each.asks}`,
-      keys: figuresOf(each).map(({ key }) => keyOf(each, key)),
-    })),
+    sections: sectionsOf(measured),
     samples,
     known: isKnown ? [known] : [],
     verdicts: verdictsOn(columns, samples, 'outport', lineUp.about.reference),
@@ -67,35 +68,6 @@ async function answer(settings: BenchSettings, signal: AbortSignal): Promise<Ans
 
 function figuresOf({ figures }: Case): readonly Figure[] {
   return [...figures, ...costFigures]
-}
-
-function keyOf({ number }: Case, key: string): string {
-  return `${number}.${key}`
-}
-
-function columnOf(each: Case, figure: Figure): Figure {
-  return { ...figure, key: keyOf(each, figure.key) }
-}
-
-/** Of each server and round one sample with the figures of all cases. */
-function joined(wanted: readonly Case[], results: readonly CaseResult[]): Sample[] {
-  const rounds = results.map(({ samples }, at) => prefixed(wanted[at], samples))
-  const servers = [...new Set(rounds.flat().map(({ server }) => server))]
-  return servers.flatMap((server) => {
-    const own = rounds.map((samples) => samples.filter((sample) => sample.server === server))
-    return (own[0] ?? []).map((_, round) => ({
-      server,
-      values: Object.assign({}, ...own.map((samples) => samples[round]?.values)),
-    }))
-  })
-}
-
-function prefixed(each: Case | undefined, samples: readonly Sample[]): Sample[] {
-  if (!each) return []
-  return samples.map(({ server, values }) => ({
-    server,
-    values: Object.fromEntries(Object.entries(values).map(([key, value]) => [keyOf(each, key), value])),
-  }))
 }
 
 function notesOn({ quick, blobBytes }: BenchSettings, results: readonly CaseResult[]): string[] {

@@ -1,6 +1,7 @@
 import { readManifests } from '../support/content.ts'
 import { cpuSecondsOf, peakBytesOf } from '../support/process-cost.ts'
 import type { BenchSettings } from '../support/question.ts'
+import type { Figure } from '../support/requirement.ts'
 import { inRounds } from '../support/rounds.ts'
 import type { Server } from '../support/servers/server.ts'
 import {
@@ -11,15 +12,7 @@ import {
 } from '../support/shaped-upstream.ts'
 import { install, type RunningServer } from '../support/start-server.ts'
 import type { Sample } from '../support/summary.ts'
-import {
-  type Case,
-  type Figure,
-  type KnownImage,
-  mebibyte,
-  type Scale,
-  type Stage,
-  type StartOptions,
-} from './case.ts'
+import { type Case, type KnownImage, mebibyte, type Scale, type Stage, type StartOptions } from './case.ts'
 
 /** Known of every case: what the server's processes cost from their start to their end. */
 export const costFigures: readonly Figure[] = [

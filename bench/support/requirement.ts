@@ -22,6 +22,11 @@ export interface Bound {
   atLeast?: number
 }
 
+export interface Figure extends Column {
+  /** Of Outport. */
+  required?: Bound
+}
+
 export interface Verdict {
   key: string
   bound: Bound
@@ -32,7 +37,7 @@ export interface Verdict {
 
 /** Whether every figure that is bound holds, in the order of the columns. */
 export function verdictsOn(
-  columns: readonly (Column & { required?: Bound })[],
+  columns: readonly Figure[],
   samples: readonly Sample[],
   server: string,
   reference: string,

@@ -15,7 +15,7 @@ export interface RunningServer extends AsyncDisposable {
   /** Without a trailing slash. */
   readonly url: string
   readonly pid: number
-  /** From the start of the process until `/v2/` said 200. */
+  /** From the start of the process until `/v2/` said 200, or who may ask. */
   readonly readyMs: number
   /** SIGKILL, to all of it at once; settles when it is gone. What it has on disk stays until the disposal. */
   kill(): Promise<void>
@@ -108,7 +108,7 @@ async function answering(url: string, child: ChildProcess, signal: AbortSignal):
       (fetched) => fetched.status,
       () => undefined,
     )
-    if (status === 200) return
+    if (status === 200 || status === 401) return
     await pause(askAgainMs, undefined, { signal })
   }
 }

@@ -77,6 +77,20 @@ test('mirror asks the parts that are named, of Outport alone', { timeout: 180_00
   expect(verdicts).toContainEqual(expect.objectContaining({ key: '9.errors', value: 0, holds: true }))
 })
 
+test('push has figures of each part, also with durability fast', { timeout: 180_000 }, async () => {
+  await using folder = await temporaryDirectory()
+  const json = join(folder.path, 'result.json')
+  const { code, said } = await bench(['push', '--alone', '--quick', '--json', json])
+
+  expect(code, said).toBe(0)
+  expect(said).not.toContain('No figures')
+  const { samples } = JSON.parse(await readFile(json, 'utf8'))
+  expect(samples.map(({ server }: { server: string }) => server)).toEqual(['outport', 'outport, fast'])
+  for (const { values } of samples)
+    for (const key of ['1.chunked', '1.whole', '2.peak', '3.rate'])
+      expect(values[key], key).toBeGreaterThan(0)
+})
+
 test('a part that a peer fails is said to have no figures of it', { timeout: 120_000 }, async () => {
   await using folder = await temporaryDirectory()
   const json = join(folder.path, 'result.json')

@@ -15,13 +15,14 @@ export interface OutportOptions {
   policy?: MirrorOverrides
   /** Where it keeps its data, instead of a folder of its own. */
   data?: string
+  env?: Readonly<Record<string, string>>
 }
 
 const root = join(import.meta.dirname, '../../..')
 
 /** This checkout, as `npm start` runs it, or what was packed of it, with the access log off as that of the others. */
 export async function outport(options: OutportOptions = {}): Promise<Server> {
-  const { name = 'outport', command, compileCache, profile, policy, data } = options
+  const { name = 'outport', command, compileCache, profile, policy, data, env } = options
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
   const profiling = profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profile]
   return {
@@ -42,6 +43,7 @@ export async function outport(options: OutportOptions = {}): Promise<Server> {
           OUTPORT_DATA: data ?? join(folder, 'data'),
           OUTPORT_POLICIES: policies,
           OUTPORT_LOG_LEVEL: process.env.OUTPORT_LOG_LEVEL ?? 'warn',
+          ...env,
           ...(compileCache !== undefined && { NODE_COMPILE_CACHE: compileCache }),
         },
       }
