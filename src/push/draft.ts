@@ -6,6 +6,7 @@ import { createRoomOfBlob, type Room } from '../fill/room.ts'
 import { createSyncer } from '../fill/syncer.ts'
 import { writeFully } from '../fill/write-fully.ts'
 import { createPieces } from '../flow/pieces.ts'
+import { release } from '../flow/release.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
 
@@ -108,6 +109,7 @@ async function createDraft(
     for (const piece of batch) note(piece)
     await stored
     throwFailure()
+    batch.forEach(release)
   }
   function send(): Promise<void> | undefined {
     const before = writing

@@ -90,6 +90,32 @@ describe.skipIf(!canMount())('tmpfs: a disk that is full', () => {
     await expectKeptNow(site, site.digest)
   })
 
+  test('to its last byte: a new image is pulled past the database, which takes it up once there is space', async () => {
+    const other = buildImage({ layers: [50_000], seed: 'other' })
+    const { digest } = layerOf(other)
+    await using site = await startFull(0)
+    site.upstream.addImage(repository, '2', other)
+    async function expectPulled(source: string): Promise<void> {
+      const manifest = await site.askTag('2', { signal: AbortSignal.timeout(15_000) })
+      expect(manifest).toMatchObject({ status: 200, body: other.manifest.bytes })
+      const answer = await site.get(digest)
+      expect(answer).toMatchObject({ status: 200, complete: true, sha256: digest })
+      expect(answer.headers['x-outport-cache']).toBe(source)
+    }
+
+    await expectPulled('fill')
+    await expectCachedGoesOn(site)
+    expect(await storedDigests(site.edge.data)).not.toContain(digest)
+
+    await site.freeSpace()
+    await expectPulled('fill')
+    await expectPulled('hit')
+    await site.edge.kill()
+    await site.edge.restart()
+    site.upstream.fault({ on: blobGet, status: 500 })
+    await expectPulled('hit')
+  })
+
   test('in the middle of a fill with several clients: each has the right bytes', async () => {
     const upstream = { line: line({ bytesPerSecond: 30 * MiB }) }
     await using site = await startFull(6 * MiB, { upstream })
