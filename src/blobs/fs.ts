@@ -38,15 +38,14 @@ export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
   }
 
   async function publish(digest: Digest, file: string, extents?: string): Promise<void> {
-    const folder = folderOf(digest)
-    await folders.ensure(folder)
+    await folders.ensure(algorithmOf(digest))
     try {
       if (extents !== undefined) await unlessAbsent(rename(extents, extentsOf(digest)))
       await replace(file, pathOf(digest))
       await files.trust(digest)
-      if (durable) await syncFolder(folder)
+      if (durable) await syncFolder(folderOf(digest))
     } catch (error) {
-      folders.forget(folder)
+      folders.forget(algorithmOf(digest))
       throw error
     }
   }
@@ -66,8 +65,9 @@ export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
       try {
         await writeDraft(draft, bytes, durable)
         await publish(digest, draft)
-      } finally {
+      } catch (error) {
         await rm(draft, { force: true })
+        throw error
       }
     },
     async adopt(digest, file, extents) {
@@ -104,7 +104,7 @@ export function createFsBlobStore(options: FsBlobStoreOptions): BlobStore {
 
   /** A blob that can be seen has been synced itself, but perhaps not its name. */
   async function confirm(digest: Digest): Promise<void> {
-    await folders.ensure(folderOf(digest))
+    await folders.ensure(algorithmOf(digest))
     if (durable) await syncFolder(folderOf(digest))
   }
 }
