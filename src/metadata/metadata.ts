@@ -206,6 +206,8 @@ export interface Pushes {
   /** The repository no longer holds it; nor do its tags point to it. All or nothing. */
   unlink(repository: RepositoryName, digest: Digest): Promise<void>
   untag(repository: RepositoryName, tag: Tag): Promise<void>
+  /** What a manifest of the repository refers to. */
+  subject(repository: RepositoryName, digest: Digest): Promise<Digest | undefined>
   /** Descriptors in JSON of what refers to `subject`, in the order of their digests, after `after`. */
   referrers(
     repository: RepositoryName,

@@ -65,6 +65,15 @@ export function createPushes(
       tags.removed(repository, tag, written)
       return written
     },
+    async subject(repository, digest) {
+      const row = await query
+        .selectFrom('referrer')
+        .select('subject')
+        .where('digest', '=', digest)
+        .where('repository', '=', repository)
+        .executeTakeFirst()
+      return row?.subject
+    },
     referrers(repository, subject, artifactType, after, limit) {
       let rows = query
         .selectFrom('referrer')

@@ -1,5 +1,6 @@
 import type { Digest } from './digest.ts'
-import type { Manifest } from './manifest.ts'
+import { type Manifest, mediaTypes } from './manifest.ts'
+import { isTag, type Tag } from './reference.ts'
 
 /** A manifest that says of another one that it belongs to it (image-spec, "subject"). */
 export interface Referrer {
@@ -23,4 +24,18 @@ export function referrerOf(
   if (!refers) return undefined
   const { subject, ...said } = refers
   return { subject, descriptor: { mediaType, digest, size, ...said } }
+}
+
+/** The listing of all `referrers` of one subject; the same ones give the same bytes. */
+export function listingOf(referrers: readonly { digest: Digest }[]): Buffer {
+  const all = new Map(referrers.map((each) => [each.digest, each]))
+  const manifests = [...all.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1))
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }))
+}
+
+/** distribution-spec, "Referrers Tag Schema": where clients look for a listing that the registry does not make. */
+export function referrersTag(subject: Digest): Tag {
+  const tag = subject.replace(':', '-').slice(0, 128)
+  if (!isTag(tag)) throw new Error(`${tag} is no tag`)
+  return tag
 }

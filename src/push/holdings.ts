@@ -8,6 +8,7 @@ import { RegistryError } from '../oci/error.ts'
 import { type Descriptor, isNondistributable, type Manifest, parseManifest } from '../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import { referrerOf } from '../oci/referrer.ts'
+import { createFallbackTags, type FallbackTagsOptions } from './fallback-tags.ts'
 
 /** What a client wants a repository to hold. */
 export interface ManifestPush {
@@ -35,16 +36,19 @@ export interface Holdings {
 
 export interface HoldingsOptions {
   blobs: Pick<BlobStore, 'write'>
-  metadata: Pick<Metadata, 'links' | 'tags' | 'manifests' | 'pushes'>
+  metadata: Pick<Metadata, 'links' | 'tags' | 'manifests' | 'pushes' | 'stored'>
   holds: Pick<Holds<Digest>, 'hold'>
+  bytesOf: FallbackTagsOptions['bytesOf']
 }
 
 const mostNamed = 10
 
-export function createHoldings({ blobs, metadata, holds }: HoldingsOptions): Holdings {
+export function createHoldings(options: HoldingsOptions): Holdings {
+  const { blobs, metadata, holds } = options
   const { links, tags, manifests, pushes } = metadata
   /** What a manifest points to does not go between the look at it and the commit. */
   const gates = createGates<RepositoryName>()
+  const fallbackTags = createFallbackTags({ ...options, gates })
 
   async function checkChildren({ repository, sparse }: ManifestPush, manifest: Manifest): Promise<void> {
     const wanted = childrenOf(manifest).filter((child) => !isNondistributable(child))
@@ -65,32 +69,54 @@ export function createHoldings({ blobs, metadata, holds }: HoldingsOptions): Hol
     }
   }
 
+  /** @returns what it belongs to */
+  async function keep(push: ManifestPush, manifest: Manifest, digest: Digest): Promise<Digest | undefined> {
+    const { repository, bytes, tags: tagged } = push
+    using _gate = await gates.share(repository)
+    failpoint('manifest-unchecked')
+    await checkChildren(push, manifest)
+    using _hold = await holds.hold(digest)
+    await blobs.write(digest, bytes)
+    failpoint('manifest-written')
+    const { mediaType } = manifest
+    const size = bytes.length
+    const referrer = referrerOf(manifest, digest, size)
+    await pushes.manifest({
+      ...{ repository, digest, mediaType, size, children: childrenOf(manifest), tags: tagged },
+      ...(referrer && { referrer }),
+    })
+    failpoint('manifest-committed')
+    return referrer?.subject
+  }
+
+  /** @returns what it belonged to; `false` where it was not there */
+  async function unlink(
+    repository: RepositoryName,
+    digest: Digest,
+    as: 'manifest' | 'blob',
+  ): Promise<Digest | undefined | false> {
+    using _gate = await gates.close(repository)
+    if (!(await links.find(repository, digest))) return false
+    if (as === 'manifest' && !(await manifests.find(digest))) return false
+    const subject = await pushes.subject(repository, digest)
+    await pushes.unlink(repository, digest)
+    return subject
+  }
+
   return {
     async put(push) {
-      const { repository, bytes } = push
       const manifest = parsed(push)
-      const digest = digestOf(bytes, push.digest && algorithmOf(push.digest))
+      const digest = digestOf(push.bytes, push.digest && algorithmOf(push.digest))
       if (push.digest !== undefined && push.digest !== digest) {
         throw new RegistryError('DIGEST_INVALID', {
           message: 'provided digest did not match uploaded content',
           detail: { digest: push.digest },
         })
       }
-      using _gate = await gates.share(repository)
-      failpoint('manifest-unchecked')
-      await checkChildren(push, manifest)
-      using _hold = await holds.hold(digest)
-      await blobs.write(digest, bytes)
-      failpoint('manifest-written')
-      const { mediaType } = manifest
-      const size = bytes.length
-      const referrer = referrerOf(manifest, digest, size)
-      await pushes.manifest({
-        ...{ repository, digest, mediaType, size, children: childrenOf(manifest), tags: push.tags },
-        ...(referrer && { referrer }),
-      })
-      failpoint('manifest-committed')
-      return { digest, ...(referrer && { subject: referrer.subject }) }
+      const subject = await keep(push, manifest, digest)
+      if (subject === undefined) return { digest }
+      await fallbackTags.keepInStep(push.repository, subject)
+      return { digest, subject }
     },
     async untag(repository, tag) {
       using _gate = await gates.close(repository)
@@ -99,11 +125,9 @@ export function createHoldings({ blobs, metadata, holds }: HoldingsOptions): Hol
       return true
     },
     async remove(repository, digest, as) {
-      using _gate = await gates.close(repository)
-      if (!(await links.find(repository, digest))) return false
-      if (as === 'manifest' && !(await manifests.find(digest))) return false
-      await pushes.unlink(repository, digest)
-      return true
+      const subject = await unlink(repository, digest, as)
+      if (subject) await fallbackTags.keepInStep(repository, subject)
+      return subject !== false
     },
   }
 }

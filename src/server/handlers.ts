@@ -100,7 +100,10 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
       states: uploadStates,
       metadata,
       mounts: createMounts(stores),
-      holdings: createHoldings(stores),
+      holdings: createHoldings({
+        ...stores,
+        bytesOf: async (repository, digest) => (await local.manifest(repository, digest))?.bytes,
+      }),
     }),
   }
   const images = createWholeImages({ manifests, blobs: layers, listings, local })

@@ -2,13 +2,12 @@ import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import { type Manifest, maxManifestBytes, mediaTypes, parseManifest } from '../oci/manifest.ts'
 import { isTag, type Tag } from '../oci/reference.ts'
-import { type Referrer, referrerOf } from '../oci/referrer.ts'
+import { listingOf, type Referrer, referrerOf } from '../oci/referrer.ts'
 import { listingOf as listingTag } from '../resolve/listings.ts'
 import { eachOf } from './events.ts'
 import type { ImportRequest } from './import.ts'
 import type { ImportedBlobs, ImportedBlobsOptions } from './imported-blobs.ts'
 import type { Place } from './place.ts'
-import { listingOf } from './referrers.ts'
 import {
   notThere,
   type OnFault,

@@ -1,9 +1,9 @@
 import { type Digest, digestOf } from '../oci/digest.ts'
 import { type Descriptor, mediaTypes } from '../oci/manifest.ts'
 import type { Referrer } from '../oci/referrer.ts'
+import { listingOf, referrersTag } from '../oci/referrer.ts'
 import type { ImageParts } from './export-parts.ts'
 import { fullName, refName } from './layout.ts'
-import { listingOf, referrersTag } from './referrers.ts'
 
 /** image-spec, "Image Layout": an entry of its `index.json`. */
 export interface IndexEntry extends Pick<Descriptor, 'mediaType' | 'digest' | 'size'> {

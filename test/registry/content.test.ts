@@ -388,6 +388,37 @@ describe('listing', () => {
     expect(JSON.parse(other.body.toString()).manifests).toEqual([])
   })
 
+  test('what clients list under a tag of their own goes with what is pushed and deleted by others', async () => {
+    const name = nameOf()
+    const subject = imageOf()
+    await client.pushImage(name, subject)
+    const [first, second, third] = ['1', '2', '3'].map((text) =>
+      buildReferrer({ subject: subject.manifest, artifactType: 'x/a', bytes: Buffer.from(text) }),
+    ) as [Image, Image, Image]
+    const tag = subject.manifest.digest.replace(':', '-')
+    const listed = async () =>
+      JSON.parse((await get(name, tag)).body.toString())
+        .manifests.map((each: Content) => each.digest)
+        .toSorted()
+    const digestsOf = (...images: Image[]) => images.map(({ manifest }) => manifest.digest).toSorted()
+
+    await client.pushImage(name, first)
+    expect((await get(name, tag)).status).toBe(404)
+    const own = { ...descriptorOf(first.manifest), artifactType: 'x/a', annotations: { by: 'a client' } }
+    const listing = manifestOf(mediaTypes.ociIndex, { manifests: [own] })
+    await client.putManifest(name, listing, tag)
+    await Promise.all([second, third].map((each) => client.pushImage(name, each)))
+    expect(await listed()).toEqual(digestsOf(first, second, third))
+    expect(JSON.parse((await get(name, tag)).body.toString()).manifests).toContainEqual(own)
+    expect((await get(name, listing.digest)).status).toBe(404)
+
+    await client.send('DELETE', `/v2/${name}/manifests/${first.manifest.digest}`)
+    expect(await listed()).toEqual(digestsOf(second, third))
+    await client.send('DELETE', `/v2/${name}/manifests/${tag}`)
+    await client.send('DELETE', `/v2/${name}/manifests/${third.manifest.digest}`)
+    expect((await get(name, tag)).status).toBe(404)
+  })
+
   test('many large referrers come in pages that clients can read', async () => {
     const name = nameOf()
     const { manifest } = imageOf()
