@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { createNodeMetrics } from './metrics/node.ts'
+import { createPushMetrics } from './metrics/pushes.ts'
 import { createRequestMetrics } from './metrics/requests.ts'
 import { createStoredMetrics } from './metrics/stored.ts'
 import { createUpstreamMetrics } from './metrics/upstream.ts'
@@ -17,6 +18,7 @@ export function createMetrics() {
     ...createRequestMetrics(registry),
     ...createUpstreamMetrics(registry),
     ...createStoredMetrics(registry),
+    ...createPushMetrics(registry),
     ...createNodeMetrics(registry),
   }
 }

@@ -1,4 +1,4 @@
-import { isDiskBroken, isDiskFull } from '../flow/disk-trouble.ts'
+import { createDiskWatch, type DiskTrouble, isDiskFull } from '../flow/disk-trouble.ts'
 import { createSlots } from '../flow/slots.ts'
 import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
 import { UpstreamError } from '../upstream/registry-client.ts'
@@ -26,14 +26,9 @@ export interface Fills {
   /** How many wait until they may begin. */
   waiting(): number
   /** Why the disk kept nothing the last time, for as long as that is so. */
-  trouble(): FillTrouble | undefined
+  trouble(): DiskTrouble | undefined
   /** Ends what is under way; it goes on from where it was at the next start. */
   [Symbol.asyncDispose](): Promise<void>
-}
-
-export interface FillTrouble {
-  kind: 'full' | 'broken'
-  error: unknown
 }
 
 export interface FillsOptions extends FillSurroundings {
@@ -59,9 +54,10 @@ export function createFills(options: FillsOptions): Fills {
     inFlight: createInFlight(inFlightBytes),
     signal: stop.signal,
   }
-  let trouble: FillTrouble | undefined
+  const disk = createDiskWatch()
 
   function refuseTooMany(client: string): void {
+    const trouble = disk.trouble()
     if (trouble?.kind === 'full' && shared.slots.free === 0) throw trouble.error
     let ofClient = 0
     for (const each of running.values()) if (each.client === client) ofClient += 1
@@ -85,7 +81,7 @@ export function createFills(options: FillsOptions): Fills {
     }
     const kept = () => {
       forget()
-      trouble = undefined
+      disk.kept()
       options.onKept?.(request, performance.now() - startedAt)
     }
     fill.done.then(kept, (error: unknown) => {
@@ -93,7 +89,7 @@ export function createFills(options: FillsOptions): Fills {
       if (fill.isEnding) return
       metrics.fillFailures.inc()
       if (isDiskFull(error)) metrics.fillsSkippedDisk.inc()
-      trouble = troubleOf(error) ?? trouble
+      disk.failed(error)
       if (isLie(error)) metrics.upstreamLies.inc({ registry: request.registry })
       if (!stop.signal.aborted) options.onError(error, request.digest)
     })
@@ -114,17 +110,12 @@ export function createFills(options: FillsOptions): Fills {
       shared.slots.limit(limits.all)
     },
     waiting: () => shared.admission.waiting,
-    trouble: () => trouble,
+    trouble: disk.trouble,
     async [Symbol.asyncDispose]() {
       stop.abort(new Error('the node is stopping'))
       await Promise.allSettled([...running.values()].map(({ fill }) => fill.done))
     },
   }
-}
-
-function troubleOf(error: unknown): FillTrouble | undefined {
-  if (isDiskFull(error)) return { kind: 'full', error }
-  return isDiskBroken(error) ? { kind: 'broken', error } : undefined
 }
 
 /** A digest's part is `<algorithm>-<hex>`; one apart has a mark of its repository behind it. */

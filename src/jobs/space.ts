@@ -1,11 +1,11 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Leftovers } from '../fill/leftovers.ts'
-import type { Room } from '../fill/room.ts'
 import type { Holds } from '../flow/holds.ts'
 import { createTurns } from '../flow/turns.ts'
 import type { Stored, StoredRow } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Pattern } from '../oci/pattern.ts'
+import type { UploadsRoom } from '../push/upload-room.ts'
 import { evictionsOf } from './evictions.ts'
 import type { Pins } from './pins.ts'
 import { createRemoval, type GivenUp, type ReasonsToStay } from './removal.ts'
@@ -13,7 +13,7 @@ import { createRounds } from './rounds.ts'
 import type { Usage } from './usage.ts'
 
 /** Keeps what was fetched within its budget, and leaves the rest of the disk to others. */
-export interface Space extends Room, AsyncDisposable {
+export interface Space extends UploadsRoom, AsyncDisposable {
   state(): SpaceState
   /** From now on these rules hold. */
   follow(settings: SpaceRules): void
@@ -32,7 +32,7 @@ export interface Space extends Room, AsyncDisposable {
 }
 
 export interface SpaceState {
-  /** Kept, on their way, and left of fills that ended early. */
+  /** Kept, on their way (unfinished uploads, too), and left of fills that ended early. */
   bytes: number
   /** As many may be kept. */
   limitBytes: number
@@ -244,6 +244,15 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     take: (bytes) => takers.take(() => take(bytes)),
     landed(bytes) {
       landedBytes += bytes
+    },
+    found(bytes) {
+      takenBytes += bytes
+      landedBytes += bytes
+    },
+    async mostBytes() {
+      const { totalBytes, freeBytes } = await options.disk()
+      const ours = storedBytes + landedBytes + leftovers.bytes
+      return Math.min(limitBytes(totalBytes), freeBytes + ours - settings.reserve * totalBytes)
     },
     giveBack,
     kept(bytes) {

@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { createKey, extentBytes, writeExtents } from '../blobs/extents.ts'
 import { createExtentTags } from '../fill/extent-tags.ts'
-import { createRoomOfBlob, type Room } from '../fill/room.ts'
 import { createSyncer } from '../fill/syncer.ts'
 import { writeFully } from '../fill/write-fully.ts'
+import { isDiskBroken } from '../flow/disk-trouble.ts'
 import { createPieces } from '../flow/pieces.ts'
 import { release } from '../flow/release.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
+import type { UploadRoom } from './upload-room.ts'
 
 /** Few and large writes are cheapest: one is under way while the next is gathered. */
 const batchBytes = 256 * 1024
@@ -18,8 +19,7 @@ export interface DraftOptions {
   file: string
   /** By which its digest will probably be asked for. */
   algorithm: DigestAlgorithm
-  /** Where it is kept. */
-  room: Room
+  room: UploadRoom
   /** Whether its bytes must be on the disk before they are a blob. */
   sync: boolean
 }
@@ -30,7 +30,9 @@ export interface Draft {
   readonly offset: number
   /** Something went wrong with the file or with what is known of it: it has to be opened anew. */
   readonly isSpoilt: boolean
-  /** So many bytes in all are to come, as far as is known: room is taken for them. @throws as {@link Room.take} */
+  /** The disk may have lost bytes of it, which reading them again would not show. */
+  readonly isBroken: boolean
+  /** So many bytes in all are to come. @throws as {@link UploadRoom.expect} */
   expect(bytes: number): Promise<void>
   /** Takes a piece; the next has to wait for what is returned. */
   append(piece: Buffer): Promise<void> | undefined
@@ -44,7 +46,7 @@ export interface Draft {
   seal(): Promise<string | undefined>
   /** Nothing comes for a while: the room that was taken for more is given back. */
   rest(): void
-  /** Leaves the file as it is, and gives back the room that was taken. */
+  /** Leaves the file as it is, and gives back the room that was taken for more. */
   close(): Promise<void>
 }
 
@@ -61,7 +63,7 @@ export async function openDraft(options: DraftOptions): Promise<Draft | undefine
 }
 
 async function createDraft(
-  { file, algorithm, room: all, sync }: DraftOptions,
+  { file, algorithm, room, sync }: DraftOptions,
   handle: FileHandle,
 ): Promise<Draft> {
   const hash = createHash(algorithm)
@@ -69,11 +71,10 @@ async function createDraft(
   const lines = `${file}.extents`
   let hashed = 0
   let offset = await readThrough(handle, note)
-  let expected: number | undefined
   const pending = createPieces()
   let writing: Promise<void> | undefined
   let failure: { error: unknown } | undefined
-  let room = createRoomOfBlob(all, () => expected, offset)
+  room.rest(offset)
   const watch = (work: Promise<void>) =>
     work.catch((error: unknown) => {
       failure ??= { error }
@@ -134,10 +135,10 @@ async function createDraft(
     get isSpoilt() {
       return failure !== undefined
     },
-    async expect(bytes) {
-      expected = bytes
-      await room.reach(bytes)
+    get isBroken() {
+      return isDiskBroken(failure?.error)
     },
+    expect: (bytes) => room.expect(bytes),
     append(piece) {
       throwFailure()
       pending.add(piece)
@@ -162,21 +163,21 @@ async function createDraft(
     },
     async seal() {
       await syncer.settle()
+      if (sync) await watch(handle.sync())
       throwFailure()
-      if (sync) await handle.sync()
       if (offset <= extentBytes) return undefined
       await writeExtents(lines, tags.all(), `${lines}.draft`)
       return lines
     },
-    rest() {
-      room.end()
-      expected = undefined
-      room = createRoomOfBlob(all, () => expected, offset)
-    },
+    rest: () => room.rest(offset),
     async close() {
       await settle()
-      room.end()
-      await handle.close()
+      try {
+        // A write that failed may have left some of its bytes.
+        room.rest((await handle.stat()).size)
+      } finally {
+        await handle.close()
+      }
       await rm(lines, { force: true })
     },
   }

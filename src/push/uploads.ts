@@ -1,18 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import { open, readdir, rm, stat } from 'node:fs/promises'
+import { lstat, open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import type { BlobStore } from '../blobs/blob-store.ts'
-import type { Room } from '../fill/room.ts'
 import { failpoint } from '../flow/failpoint.ts'
 import type { Holds } from '../flow/holds.ts'
 import { createTurns, type Turns } from '../flow/turns.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
 import type { Metadata } from '../metadata/metadata.ts'
+import type { UploadOutcome } from '../metrics/pushes.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { type Draft, openDraft } from './draft.ts'
+import { createUploadRoom, type UploadRoom, type UploadsRoom } from './upload-room.ts'
 
 /** Blobs on their way in, each a file of its own that outlives the process. */
 export interface Uploads extends AsyncDisposable {
@@ -42,7 +44,7 @@ export interface HeldUpload extends AsyncDisposable, Pick<Draft, 'offset' | 'app
    */
   commit(repository: RepositoryName, digest: Digest): Promise<void>
   /** It is over, and nothing is left of it. */
-  cancel(): Promise<void>
+  end(outcome: 'cancelled' | 'failed'): Promise<void>
 }
 
 export interface UploadsOptions {
@@ -50,9 +52,10 @@ export interface UploadsOptions {
   blobs: Pick<BlobStore, 'adopt'>
   metadata: Pick<Metadata, 'recordBlob'>
   holds: Pick<Holds<Digest>, 'hold'>
-  room: Room
+  room: UploadsRoom
   /** Whether what is acknowledged must be on the disk. */
   sync: boolean
+  metrics: Pick<Metrics, 'uploadsBegun' | 'uploadsEnded'>
   onError(error: unknown): void
   now?: () => number
 }
@@ -66,9 +69,9 @@ const suffix = '.upload'
 
 interface Known {
   turns: Turns
-  /** Requests that have it, or wait for it. */
+  /** Who has it, or waits for it. */
   users: number
-  /** Of the one that has it. */
+  /** Of the request that has it. */
   holder?: AbortController
 }
 
@@ -76,10 +79,11 @@ function takenOver(): RegistryError {
   return new RegistryError('BLOB_UPLOAD_INVALID', { message: 'another request goes on with this upload' })
 }
 
-/** By its name a file of an upload is known: see coordination/data-directory.ts. */
-export function createUploads(options: UploadsOptions): Uploads {
-  const { directory, room, sync, onError, now = Date.now } = options
+/** By its name a file of an upload is known: see coordination/data-directory.ts. What an earlier process left is counted. */
+export async function openUploads(options: UploadsOptions): Promise<Uploads> {
+  const { directory, sync, metrics, onError, now = Date.now } = options
   const known = new Map<string, Known>()
+  const rooms = new Map<string, UploadRoom>()
   const acknowledged = new LRUCache<string, number>({ max: 10_000 })
   const resting = new LRUCache<string, Draft>({
     max: mostResting,
@@ -89,33 +93,74 @@ export function createUploads(options: UploadsOptions): Uploads {
   })
   const fileOf = (id: string) => join(directory, `${id}${suffix}`)
   const timer = setInterval(() => void tidy().catch(onError), tidyMs).unref()
-  void tidy().catch(onError)
+  await tidy().catch(onError)
 
   async function tidy(): Promise<void> {
     for (const name of await readdir(directory)) {
-      if (!name.endsWith(suffix) || known.has(name.slice(0, -suffix.length))) continue
-      const stats = await unlessAbsent(stat(join(directory, name)))
-      if (stats && stats.mtimeMs < now() - abandonedMs) await remove(name.slice(0, -suffix.length))
+      const id = name.slice(0, -suffix.length)
+      if (!name.endsWith(suffix) || known.has(id)) continue
+      await inTurn(id, () => look(id)).catch(onError)
     }
   }
-  async function remove(id: string): Promise<void> {
+  /** Nobody else is at work on it. */
+  async function look(id: string): Promise<void> {
+    const stats = await unlessAbsent(lstat(fileOf(id)))
+    if (!stats) return
+    if (!rooms.has(id) && stats.size > 0) roomOf(id).rest(stats.size)
+    if (stats.mtimeMs >= now() - abandonedMs) return
     const draft = resting.get(id)
     resting.delete(id)
+    await end(id, draft, 'abandoned')
+  }
+  /** One after another for each upload. */
+  async function inTurn<Value>(id: string, work: (entry: Known) => Promise<Value>): Promise<Value> {
+    const entry = known.get(id) ?? { turns: createTurns(), users: 0 }
+    known.set(id, entry)
+    entry.users += 1
+    return entry.turns.take(async () => {
+      try {
+        return await work(entry)
+      } finally {
+        entry.users -= 1
+        if (entry.users === 0) known.delete(id)
+      }
+    })
+  }
+  function roomOf(id: string): UploadRoom {
+    const room = rooms.get(id) ?? createUploadRoom(options.room)
+    rooms.set(id, room)
+    return room
+  }
+  /** What cannot be removed is still there, and is counted. */
+  async function remove(id: string, draft: Draft | undefined): Promise<void> {
     acknowledged.delete(id)
-    await rm(fileOf(id), { force: true })
-    await draft?.close()
+    try {
+      await rm(fileOf(id), { force: true, recursive: true })
+    } finally {
+      await draft?.close()
+    }
+    rooms.get(id)?.rest(0)
+    rooms.delete(id)
   }
   async function openOf(id: string, algorithm: DigestAlgorithm): Promise<Draft | undefined> {
     const rested = resting.get(id)
     resting.delete(id)
-    return rested ?? openDraft({ file: fileOf(id), algorithm, room, sync })
+    if (rested) return rested
+    const draft = await openDraft({ file: fileOf(id), algorithm, room: roomOf(id), sync })
+    if (!draft) rooms.delete(id)
+    return draft
   }
 
   async function rest(id: string, draft: Draft): Promise<void> {
     await draft.flush().catch(() => {})
     draft.rest()
-    if (draft.isSpoilt || draft.offset === 0) await draft.close()
+    if (draft.isBroken) await end(id, draft, 'failed')
+    else if (draft.isSpoilt || draft.offset === 0) await draft.close()
     else resting.set(id, draft)
+  }
+  async function end(id: string, draft: Draft | undefined, outcome: UploadOutcome): Promise<void> {
+    metrics.uploadsEnded.inc({ outcome })
+    await remove(id, draft)
   }
 
   /** @param leave gives the upload to the next */
@@ -131,12 +176,10 @@ export function createUploads(options: UploadsOptions): Uploads {
       if (!draft) throw new Error('an upload was used after its end')
       return draft
     }
-    async function end(): Promise<void> {
+    async function endAs(outcome: UploadOutcome): Promise<void> {
       const ended = draft
       draft = undefined
-      acknowledged.delete(id)
-      await rm(fileOf(id), { force: true })
-      await ended?.close()
+      await end(id, ended, outcome)
     }
     return {
       lost,
@@ -153,7 +196,7 @@ export function createUploads(options: UploadsOptions): Uploads {
       async cutBack(bytes) {
         await current().cutBack(bytes)
         await current().close()
-        draft = await openDraft({ file: fileOf(id), algorithm, room, sync })
+        draft = await openOf(id, algorithm)
       },
       async commit(repository, digest) {
         const whole = current()
@@ -171,13 +214,13 @@ export function createUploads(options: UploadsOptions): Uploads {
           await options.blobs.adopt(digest, fileOf(id), extents)
           failpoint('upload-adopted')
           await options.metadata.recordBlob({ digest, size, repositories: [repository], origin: 'pushed' })
-          await end()
-          room.kept(size)
+          await endAs('pushed')
+          options.room.kept(size)
         } finally {
-          if (draft) await end()
+          if (draft) await endAs('failed')
         }
       },
-      cancel: end,
+      end: endAs,
       async [Symbol.asyncDispose]() {
         const left = draft
         draft = undefined
@@ -194,41 +237,26 @@ export function createUploads(options: UploadsOptions): Uploads {
     async begin() {
       const id = randomUUID()
       await (await open(fileOf(id), 'wx', 0o600)).close()
+      metrics.uploadsBegun.inc()
       return id
     },
     async offset(id) {
       const draft = resting.get(id)
       return draft?.offset ?? (await unlessAbsent(stat(fileOf(id))))?.size
     },
-    async take(id, algorithm) {
-      const entry = known.get(id) ?? { turns: createTurns(), users: 0 }
-      known.set(id, entry)
-      entry.users += 1
-      entry.holder?.abort(takenOver())
-      const over = Promise.withResolvers<void>()
+    take(id, algorithm) {
+      known.get(id)?.holder?.abort(takenOver())
       const got = Promise.withResolvers<HeldUpload | undefined>()
-      const leave = () => {
-        entry.users -= 1
-        if (entry.users === 0) known.delete(id)
-        over.resolve()
-      }
-      entry.turns
-        .take(async () => {
-          const holder = new AbortController()
-          entry.holder = holder
-          if (entry.users > 1) holder.abort(takenOver())
-          try {
-            const draft = await openOf(id, algorithm)
-            if (!draft) leave()
-            got.resolve(draft && hold(id, algorithm, draft, holder.signal, leave))
-          } catch (error) {
-            leave()
-            got.reject(error)
-          }
-          await over.promise
-          if (entry.holder === holder) delete entry.holder
-        })
-        .catch(onError)
+      inTurn(id, async (entry) => {
+        const holder = new AbortController()
+        entry.holder = holder
+        if (entry.users > 1) holder.abort(takenOver())
+        const over = Promise.withResolvers<void>()
+        const draft = await openOf(id, algorithm)
+        got.resolve(draft && hold(id, algorithm, draft, holder.signal, over.resolve))
+        if (draft) await over.promise
+        delete entry.holder
+      }).catch(got.reject)
       return got.promise
     },
     async [Symbol.asyncDispose]() {

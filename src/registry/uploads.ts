@@ -1,6 +1,8 @@
+import type { DiskWatch } from '../flow/disk-trouble.ts'
 import { type HttpContext, signalOf } from '../http/context.ts'
 import { receive } from '../http/request-body.ts'
 import type { Metadata } from '../metadata/metadata.ts'
+import type { Metrics } from '../metrics.ts'
 import {
   algorithmOf,
   type Digest,
@@ -30,6 +32,8 @@ export interface UploadHandlerOptions {
   states: UploadStates
   mounts: Mounts
   metadata: Pick<Metadata, 'links'>
+  metrics: Pick<Metrics, 'uploadBytes' | 'mounted'>
+  disk: Pick<DiskWatch, 'kept'>
 }
 
 type UploadPath = Extract<RegistryPath, { kind: 'upload' }>
@@ -41,7 +45,9 @@ interface Place {
 }
 
 /** distribution-spec "Pushing blobs" and "Mounting a blob from another repository". */
-export function createUploadHandler({ uploads, states, mounts, metadata }: UploadHandlerOptions) {
+export function createUploadHandler(options: UploadHandlerOptions) {
+  const { uploads, states, mounts, metadata, metrics, disk } = options
+
   async function begin(
     c: HttpContext,
     { repository }: Target,
@@ -49,7 +55,10 @@ export function createUploadHandler({ uploads, states, mounts, metadata }: Uploa
     readable: Readable,
   ): Promise<Response> {
     const mounted = await mountedBlob(c, repository, readable)
-    if (mounted) return created(c, name, mounted)
+    if (mounted) {
+      metrics.mounted.inc()
+      return created(c, name, mounted)
+    }
     const said = only(c, 'digest')
     const digest = said === undefined ? undefined : parseDigest(said)
     const algorithm = digest === undefined ? parseAlgorithm(only(c, 'digest-algorithm')) : algorithmOf(digest)
@@ -60,10 +69,10 @@ export function createUploadHandler({ uploads, states, mounts, metadata }: Uploa
     try {
       await append(c, upload, chunkOf(c, state), { name, state })
     } catch (error) {
-      await upload.cancel()
+      await upload.end('failed')
       throw error
     }
-    await upload.commit(repository, digest)
+    await commit(upload, repository, digest)
     return created(c, name, digest)
   }
 
@@ -78,6 +87,11 @@ export function createUploadHandler({ uploads, states, mounts, metadata }: Uploa
     if (from === undefined) return (await mounts.mountAny(repository, digest, mayPull)) ? digest : undefined
     const source = isRepositoryName(from) ? named(from) : undefined
     return source !== undefined && (await mounts.mount(repository, digest, source)) ? digest : undefined
+  }
+
+  async function commit(upload: HeldUpload, repository: RepositoryName, digest: Digest): Promise<void> {
+    await upload.commit(repository, digest)
+    disk.kept()
   }
 
   async function held({ id, algorithm }: UploadState): Promise<HeldUpload> {
@@ -109,13 +123,13 @@ export function createUploadHandler({ uploads, states, mounts, metadata }: Uploa
       throw unknown()
     }
     await append(c, upload, chunkOf(c, state), place)
-    await upload.commit(state.repository, digest)
+    await commit(upload, state.repository, digest)
     return created(c, name, digest)
   }
 
   async function cancel(c: HttpContext, { state }: Place): Promise<Response> {
     await using upload = await held(state)
-    await upload.cancel()
+    await upload.end('cancelled')
     return c.body(null, 204)
   }
 
@@ -127,7 +141,8 @@ export function createUploadHandler({ uploads, states, mounts, metadata }: Uploa
   }
 
   async function append(c: HttpContext, upload: HeldUpload, chunk: Chunk, place: Place): Promise<void> {
-    await receiveChunk(c, upload, chunk, () => {
+    const onReceived = (bytes: number) => metrics.uploadBytes.inc(bytes)
+    await receiveChunk(c, upload, chunk, onReceived, () => {
       const { offset } = upload
       return new RegistryError('RANGE_INVALID', {
         message: `the upload goes on at ${offset}`,
@@ -169,6 +184,7 @@ async function receiveChunk(
   c: HttpContext,
   upload: HeldUpload,
   { start, isExact, length, hasBody }: Chunk,
+  onReceived: (bytes: number) => void,
   outOfOrder: () => RegistryError,
 ): Promise<void> {
   if (!hasBody) return
@@ -194,6 +210,8 @@ async function receiveChunk(
   } catch (error) {
     if (error instanceof RegistryError && error.code === 'SIZE_INVALID') await upload.cutBack(start)
     throw error
+  } finally {
+    onReceived(received)
   }
 }
 

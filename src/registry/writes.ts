@@ -1,5 +1,7 @@
+import type { DiskWatch } from '../flow/disk-trouble.ts'
 import { type HttpContext, signalOf } from '../http/context.ts'
 import { readBody } from '../http/request-body.ts'
+import type { Metrics } from '../metrics.ts'
 import { RegistryError } from '../oci/error.ts'
 import { maxManifestBytes } from '../oci/manifest.ts'
 import { parseTag, type Tag } from '../oci/reference.ts'
@@ -11,6 +13,8 @@ import { createUploadHandler, type Readable, type UploadHandlerOptions } from '.
 
 export interface WriteHandlerOptions extends UploadHandlerOptions {
   holdings: Holdings
+  metrics: UploadHandlerOptions['metrics'] & Pick<Metrics, 'manifestsPushed' | 'deleted'>
+  disk: Pick<DiskWatch, 'failed' | 'kept'>
 }
 
 type ManifestPath = Extract<RegistryPath, { kind: 'manifest' }>
@@ -19,7 +23,7 @@ const mostTags = 50
 
 /** What changes a hosted repository, which the caller may: distribution-spec "Push" and "Content Management". */
 export function createWriteHandler(options: WriteHandlerOptions) {
-  const { holdings } = options
+  const { holdings, metrics, disk } = options
   const upload = createUploadHandler(options)
 
   async function put(c: HttpContext, target: Target, { name, reference }: ManifestPath): Promise<Response> {
@@ -39,6 +43,8 @@ export function createWriteHandler(options: WriteHandlerOptions) {
       sparse: target.project.sparse,
       ...(reference.kind === 'digest' ? { digest: reference.digest, tags: more } : { tags: [reference.tag] }),
     })
+    metrics.manifestsPushed.inc()
+    disk.kept()
     return c.body(null, 201, {
       location: `/v2/${name}/manifests/${digest}`,
       'docker-content-digest': digest,
@@ -64,6 +70,9 @@ export function createWriteHandler(options: WriteHandlerOptions) {
           : await holdings.remove(repository, reference.digest, 'manifest')
       if (!isGone) throw new RegistryError('MANIFEST_UNKNOWN')
     }
+    metrics.deleted.inc({
+      kind: path.kind === 'manifest' && path.reference.kind === 'tag' ? 'tag' : path.kind,
+    })
     return c.body(null, 202, { 'content-length': '0' })
   }
 
@@ -80,6 +89,7 @@ export function createWriteHandler(options: WriteHandlerOptions) {
     try {
       return await write(c, target, path, readable)
     } catch (error) {
+      disk.failed(error)
       throw pushErrorOf(error)
     }
   }

@@ -7,6 +7,7 @@ import { clearLeftovers, prepareDataDirectory } from '../coordination/data-direc
 import { lockDataDirectory } from '../coordination/data-lock.ts'
 import { createFills, type Fills, type FillsOptions } from '../fill/fills.ts'
 import { findLeftovers, type Leftovers } from '../fill/leftovers.ts'
+import { createDiskWatch, type DiskWatch } from '../flow/disk-trouble.ts'
 import { createHolds, type Holds } from '../flow/holds.ts'
 import { requestId } from '../flow/request-scope.ts'
 import { openPins, type Pins } from '../jobs/pins.ts'
@@ -21,7 +22,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { CacheSettings } from '../projects/project.ts'
 import { openUploadStates, type UploadStates } from '../push/upload-states.ts'
-import { createUploads, type Uploads } from '../push/uploads.ts'
+import { openUploads, type Uploads } from '../push/uploads.ts'
 import { type ArrivalsOptions, clearArrivals } from '../transfer/arrivals.ts'
 
 export interface Stores {
@@ -42,6 +43,8 @@ export interface Stores {
   /** See {@link ArrivalsOptions.file}. */
   arrivals: string
   uploads: Uploads
+  /** How the disk fares with what is pushed. */
+  pushDisk: DiskWatch
   uploadStates: UploadStates
   /** Folder of keys and verifiers. */
   keys: string
@@ -100,8 +103,8 @@ export async function openStores(
   await removeUnnoted(adopted, { blobs, stored: metadata.stored, holds })
   const sync = durability === 'full'
   const uploads = owned.use(
-    createUploads({
-      ...{ directory: data.uploads, blobs, metadata, holds, room: space, sync },
+    await openUploads({
+      ...{ directory: data.uploads, blobs, metadata, holds, room: space, sync, metrics },
       onError: (err) => log.part('store').warn({ err }, 'keeping uploads'),
     }),
   )
@@ -109,7 +112,7 @@ export async function openStores(
   const { fills, uploads: drafts, arrivals, keys } = data
   return {
     ...{ metadata, blobs, leftovers, holds, usage, space, pins, disk, uploads, uploadStates },
-    ...{ fills, drafts, arrivals, keys, sync },
+    ...{ fills, drafts, arrivals, keys, sync, pushDisk: createDiskWatch() },
   }
 }
 

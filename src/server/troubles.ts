@@ -1,5 +1,5 @@
-import type { Fills } from '../fill/fills.ts'
 import type { Clock } from '../flow/clock.ts'
+import type { DiskTrouble } from '../flow/disk-trouble.ts'
 import { errorCodeOf } from '../flow/error-code.ts'
 import { createTroubles, type Finding, type TroubleSource, type Troubles } from '../flow/troubles.ts'
 import type { ServedCertificate } from '../http/certificates.ts'
@@ -44,7 +44,8 @@ function sourcesOf({ parts, clock, certificates, policies }: TroublesOptions): T
           about: name,
           message: `registry ${name} does not answer`,
         })),
-    () => ofDisk(fills.trouble()),
+    () => ofDisk(fills.trouble(), 'layers are passed on and not kept', 'the disk keeps no layers'),
+    () => ofDisk(stores.pushDisk.trouble(), 'pushes are refused', 'the disk takes no pushes'),
     () => ofSpace(stores.space.state().shortage),
     () => {
       clock.tick()
@@ -69,12 +70,12 @@ const diskReasons: Readonly<Record<string, string>> = {
   EIO: 'it fails to read or write',
 }
 
-function ofDisk(trouble: ReturnType<Fills['trouble']>): Finding[] {
+/** @param unkept @param refused what follows from it: while the budget is used up, and while the disk is */
+function ofDisk(trouble: DiskTrouble | undefined, unkept: string, refused: string): Finding[] {
   if (!trouble) return []
-  if (trouble.error instanceof NoRoomError)
-    return maybe('cache-full', `layers are passed on and not kept: ${trouble.error.message}`)
+  if (trouble.error instanceof NoRoomError) return maybe('cache-full', `${unkept}: ${trouble.error.message}`)
   const reason = diskReasons[errorCodeOf(trouble.error) ?? ''] ?? 'it cannot be used'
-  return maybe(trouble.kind === 'full' ? 'disk-full' : 'disk-broken', `the disk keeps no layers: ${reason}`)
+  return maybe(trouble.kind === 'full' ? 'disk-full' : 'disk-broken', `${refused}: ${reason}`)
 }
 
 function ofSpace(shortage: ReturnType<Space['state']>['shortage']): Finding[] {
