@@ -15,7 +15,7 @@ export interface Accounts extends AsyncDisposable {
   has(name: string): Promise<boolean>
   /**
    * Whether it is that user's password. A wrong one is answered after a second, whether there is such a user or not.
-   * @param address of the client: what one tries keeps no other waiting
+   * @param address of the client, or its network: what one tries keeps no other waiting
    * @throws RegistryError `TOOMANYREQUESTS`
    */
   verify(name: string, password: string, address: string): Promise<boolean>

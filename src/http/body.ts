@@ -5,6 +5,7 @@ import type { Lent, OpenBlob } from '../blobs/blob-store.ts'
 import { noteHead } from '../flow/request-scope.ts'
 import { type ByteRange, contentRangeOf } from '../oci/range.ts'
 import type { BufferPool, BufferSize } from './buffers.ts'
+import { callerOf } from './caller.ts'
 
 const defaultStalledMs = 60_000
 /** A write that is through within this time is to a client that keeps up. */
@@ -151,7 +152,7 @@ async function sendRange(
 ): Promise<void> {
   if (blob.kind === 'bytes') return write(outgoing, [blob.bytes.subarray(start, end)], signal)
   if (start === end) return
-  const holder = outgoing.socket?.remoteAddress ?? ''
+  const holder = outgoing.socket ? callerOf(outgoing.socket) : ''
   const quick: BufferSize = blob.kind === 'growing' ? 'medium' : 'large'
   let pace: BufferSize = 'small'
   for (let position = start; position < end; ) {

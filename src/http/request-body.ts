@@ -3,8 +3,9 @@ import { createPieces } from '../flow/pieces.ts'
 import { RegistryError } from '../oci/error.ts'
 import { ClientLeftError } from './context.ts'
 
-/** A body that brings nothing for so long is given up. */
-const idleMs = 60_000
+/** A body that brings less than this within a minute is given up, unless it was us who let it wait. */
+const leastBytes = 60 * 1024
+const windowMs = 60_000
 
 /**
  * Hands the pieces of a body to `take` as they come; the next waits for what that returns. Who stops in the middle leaves
@@ -19,20 +20,25 @@ export function receive(
   if (incoming.readableEnded) return Promise.resolve()
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   let isTaking = false
-  const idle = setTimeout(() => !isTaking && reject(new RegistryError('BODY_STALLED')), idleMs)
+  let sinceLook = { bytes: 0, hasWaited: false }
+  const look = setInterval(() => {
+    if (!sinceLook.hasWaited && sinceLook.bytes < leastBytes) reject(new RegistryError('BODY_STALLED'))
+    sinceLook = { bytes: 0, hasWaited: isTaking }
+  }, windowMs)
   const leave = (cause?: unknown) => reject(new ClientLeftError('the client left within a body', { cause }))
   const stop = () => reject(signal.reason)
 
   function proceed(): void {
     isTaking = false
-    idle.refresh()
     incoming.resume()
   }
   function onData(piece: Buffer): void {
     try {
+      sinceLook.bytes += piece.length
       const taken = take(piece)
-      if (!taken) return void idle.refresh()
+      if (!taken) return
       isTaking = true
+      sinceLook.hasWaited = true
       incoming.pause()
       taken.then(proceed, reject)
     } catch (error) {
@@ -43,7 +49,7 @@ export function receive(
   signal.addEventListener('abort', stop, { once: true })
   incoming.on('data', onData).once('end', resolve).once('error', leave).once('close', leave)
   return promise.finally(() => {
-    clearTimeout(idle)
+    clearInterval(look)
     signal.removeEventListener('abort', stop)
     incoming.off('data', onData).off('end', resolve).off('close', leave)
     incoming.pause()

@@ -5,7 +5,7 @@ import { createTurns } from '../flow/turns.ts'
 import type { Stored, StoredRow } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Pattern } from '../oci/pattern.ts'
-import type { UploadsRoom } from '../push/upload-room.ts'
+import type { IdleUploads, UploadsRoom } from '../push/upload-room.ts'
 import { evictionsOf } from './evictions.ts'
 import type { Pins } from './pins.ts'
 import { createRemoval, type GivenUp, type ReasonsToStay } from './removal.ts'
@@ -57,6 +57,8 @@ export interface SpaceOptions {
   stored: Pick<Stored, 'bytes' | 'leastUsed' | 'held' | 'remove'>
   blobs: Pick<BlobStore, 'remove'>
   leftovers: Pick<Leftovers, 'bytes' | 'drop'>
+  /** Asked when bytes are too many. */
+  idleUploads(): IdleUploads
   /** Besides those of the rules. */
   pins: Pick<Pins, 'patterns'>
   usage: Pick<Usage, 'isInUse' | 'flush'>
@@ -132,7 +134,8 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     if (excess(disk, settings.high) > 0) await count()
     shortage = undefined
     if (excess(disk, settings.high) <= 0) return 0
-    if (excess(disk, 1) <= storedBytes + leftovers.bytes) return excess(disk, settings.low)
+    if (excess(disk, 1) <= storedBytes + leftovers.bytes + options.idleUploads().bytes)
+      return excess(disk, settings.low)
     shortage = 'others'
     return 0
   }
@@ -169,6 +172,7 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
     let bytes = await tooMany()
     if (bytes <= 0) return
     bytes -= await leftovers.drop(bytes, Number.NEGATIVE_INFINITY)
+    if (bytes > 0) bytes -= await options.idleUploads().drop(bytes)
     // Once: what is used from now on would else come again behind what is looked at, without an end.
     await usage.flush()
     const rules = settings

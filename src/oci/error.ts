@@ -3,7 +3,7 @@ const codes = {
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to registry' },
   BLOB_UPLOAD_INVALID: { status: 400, message: 'blob upload invalid' },
   BLOB_UPLOAD_UNKNOWN: { status: 404, message: 'blob upload unknown to registry' },
-  BODY_STALLED: { status: 408, message: 'nothing more came of the body' },
+  BODY_STALLED: { status: 408, message: 'the body came too slowly, or not at all' },
   DENIED: { status: 403, message: 'requested access to the resource is denied' },
   DIGEST_INVALID: { status: 400, message: 'provided digest is not a valid digest' },
   LOOP_DETECTED: { status: 508, message: 'this request has already passed through this site' },

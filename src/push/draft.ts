@@ -74,7 +74,7 @@ async function createDraft(
   const pending = createPieces()
   let writing: Promise<void> | undefined
   let failure: { error: unknown } | undefined
-  room.rest(offset)
+  room.rest(offset, Date.now())
   const watch = (work: Promise<void>) =>
     work.catch((error: unknown) => {
       failure ??= { error }
@@ -169,12 +169,12 @@ async function createDraft(
       await writeExtents(lines, tags.all(), `${lines}.draft`)
       return lines
     },
-    rest: () => room.rest(offset),
+    rest: () => room.rest(offset, Date.now()),
     async close() {
       await settle()
       try {
         // A write that failed may have left some of its bytes.
-        room.rest((await handle.stat()).size)
+        room.rest((await handle.stat()).size, Date.now())
       } finally {
         await handle.close()
       }

@@ -10,6 +10,13 @@ export interface UploadsRoom extends Room {
   mostBytes(): Promise<number>
 }
 
+/** What uploads take that nobody has gone on with for a while. */
+export interface IdleUploads {
+  readonly bytes: number
+  /** Drops those that have been idle for the longest until `bytes` are free. @returns how many are */
+  drop(bytes: number): Promise<number>
+}
+
 /** Room for the file of an upload: for what is in it, also while nobody goes on with it, and for a little more while it grows. */
 export interface UploadRoom {
   /** So many bytes in all are stated. Nothing is taken for a statement. @throws RegistryError `NO_ROOM` when they can never fit */
@@ -18,8 +25,11 @@ export interface UploadRoom {
   reach(bytes: number): Promise<void> | undefined
   /** So much more of it is on the disk. */
   landed(bytes: number): void
-  /** The file has so many bytes, and nothing comes for a while. */
-  rest(bytes: number): void
+  /** The file has so many bytes, and nothing comes for a while. @param at since when, milliseconds since 1970 */
+  rest(bytes: number, at: number): void
+  /** Bytes in the file. */
+  readonly bytes: number
+  readonly restedAt: number
 }
 
 /** What is taken ahead of what has come: as much again, but at least and at most so much. */
@@ -30,6 +40,7 @@ export function createUploadRoom(room: UploadsRoom): UploadRoom {
   let taken = 0
   let landed = 0
   let expected = Number.POSITIVE_INFINITY
+  let restedAt = Number.POSITIVE_INFINITY
 
   async function take(bytes: number): Promise<void> {
     const ahead = Math.min(Math.max(landed, leastAheadBytes), mostAheadBytes)
@@ -54,9 +65,17 @@ export function createUploadRoom(room: UploadsRoom): UploadRoom {
     reach: (bytes) => (bytes <= taken ? undefined : take(bytes)),
     landed(bytes) {
       landed += bytes
+      restedAt = Number.POSITIVE_INFINITY
       room.landed(bytes)
     },
-    rest(bytes) {
+    get bytes() {
+      return landed
+    },
+    get restedAt() {
+      return restedAt
+    },
+    rest(bytes, at) {
+      restedAt = at
       room.giveBack(taken, landed)
       room.found(bytes)
       taken = bytes

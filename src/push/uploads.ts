@@ -14,7 +14,7 @@ import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { type Draft, openDraft } from './draft.ts'
-import { createUploadRoom, type UploadRoom, type UploadsRoom } from './upload-room.ts'
+import { createUploadRoom, type IdleUploads, type UploadRoom, type UploadsRoom } from './upload-room.ts'
 
 /** Blobs on their way in, each a file of its own that outlives the process. */
 export interface Uploads extends AsyncDisposable {
@@ -27,6 +27,10 @@ export interface Uploads extends AsyncDisposable {
    * has given up its first try. `undefined` when there is no such upload.
    */
   take(id: string, algorithm: DigestAlgorithm): Promise<HeldUpload | undefined>
+  /** Drops those that nobody has gone on with for a day; also done now and then. */
+  tidy(): Promise<void>
+  /** Those that are dropped for others before that. */
+  readonly idle: IdleUploads
 }
 
 /** Disposing it leaves what has come for the next request. */
@@ -60,8 +64,9 @@ export interface UploadsOptions {
   now?: () => number
 }
 
-/** Uploads that nobody goes on with are dropped after a day. */
+/** Uploads that nobody goes on with are dropped after a day, and when there is no room for others after an hour. */
 const abandonedMs = 24 * 3_600_000
+const idleMs = 3_600_000
 const tidyMs = 10 * 60_000
 /** Of which a file is open and the hash known, so that the next piece can follow at once. */
 const mostResting = 64
@@ -99,18 +104,34 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
     for (const name of await readdir(directory)) {
       const id = name.slice(0, -suffix.length)
       if (!name.endsWith(suffix) || known.has(id)) continue
-      await inTurn(id, () => look(id)).catch(onError)
+      await inTurn(id, () => look(id, abandonedMs)).catch(onError)
     }
   }
-  /** Nobody else is at work on it. */
-  async function look(id: string): Promise<void> {
+  /** Drops it when nobody has gone on with it for so long. Nobody else is at work on it. */
+  async function look(id: string, oldMs: number): Promise<void> {
     const stats = await unlessAbsent(lstat(fileOf(id)))
     if (!stats) return
-    if (!rooms.has(id) && stats.size > 0) roomOf(id).rest(stats.size)
-    if (stats.mtimeMs >= now() - abandonedMs) return
+    if (!rooms.has(id) && stats.size > 0) roomOf(id).rest(stats.size, stats.mtimeMs)
+    if (stats.mtimeMs >= now() - oldMs) return
     const draft = resting.get(id)
     resting.delete(id)
     await end(id, draft, 'abandoned')
+  }
+  function idleIds(): string[] {
+    const before = now() - idleMs
+    const idle = [...rooms].filter(([id, { restedAt }]) => restedAt < before && !known.has(id))
+    return idle.sort(([, one], [, other]) => one.restedAt - other.restedAt).map(([id]) => id)
+  }
+  const bytesOf = (ids: readonly string[]) => ids.reduce((sum, id) => sum + (rooms.get(id)?.bytes ?? 0), 0)
+  async function dropIdle(bytes: number): Promise<number> {
+    let dropped = 0
+    for (const id of idleIds()) {
+      if (dropped >= bytes) break
+      const before = bytesOf([id])
+      if (!known.has(id)) await inTurn(id, () => look(id, idleMs))
+      dropped += before - bytesOf([id])
+    }
+    return dropped
   }
   /** One after another for each upload. */
   async function inTurn<Value>(id: string, work: (entry: Known) => Promise<Value>): Promise<Value> {
@@ -139,7 +160,7 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
     } finally {
       await draft?.close()
     }
-    rooms.get(id)?.rest(0)
+    rooms.get(id)?.rest(0, now())
     rooms.delete(id)
   }
   async function openOf(id: string, algorithm: DigestAlgorithm): Promise<Draft | undefined> {
@@ -258,6 +279,13 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
         delete entry.holder
       }).catch(got.reject)
       return got.promise
+    },
+    tidy,
+    idle: {
+      get bytes() {
+        return bytesOf(idleIds())
+      },
+      drop: dropIdle,
     },
     async [Symbol.asyncDispose]() {
       clearInterval(timer)

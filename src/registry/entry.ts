@@ -1,5 +1,6 @@
 import { anonymous, type Caller } from '../auth/access.ts'
 import { type Callers, CredentialError } from '../auth/callers.ts'
+import { callerOf } from '../http/caller.ts'
 import type { HttpContext } from '../http/context.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -31,7 +32,7 @@ export async function enter(c: HttpContext, site: Site, options: EntryOptions, s
   if (c.env.face === 'mirror' || onlyMirrors(site))
     return { caller: anonymous, isOpen: true, refusal: nameUnknown, shortfall: unauthorized }
   try {
-    const address = c.env.incoming.socket.remoteAddress ?? ''
+    const address = callerOf(c.env.incoming.socket)
     const caller = await options.callers.of(c.req.header('authorization'), address)
     const asks = () => challenge(c, site, options, scope, caller.granted !== undefined)
     // A client that is answered 200 at the base never logs in.

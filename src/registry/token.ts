@@ -3,6 +3,7 @@ import { actions, type Caller, decide } from '../auth/access.ts'
 import type { Accounts } from '../auth/accounts.ts'
 import { type Callers, CredentialError } from '../auth/callers.ts'
 import type { Access, Tokens } from '../auth/tokens.ts'
+import { callerOf } from '../http/caller.ts'
 import { type HttpContext, type HttpEnv, signalOf } from '../http/context.ts'
 import { readBody } from '../http/request-body.ts'
 import { RegistryError } from '../oci/error.ts'
@@ -78,7 +79,7 @@ async function asked(c: HttpContext, { callers, site }: TokenOptions): Promise<Q
     return {
       service: c.req.query('service'),
       scopes: scopesOf(c.req.queries('scope') ?? []),
-      caller: await callers.of(header, addressOf(c)),
+      caller: await callers.of(header, callerOf(c.env.incoming.socket)),
     }
   } catch (error) {
     throw error instanceof CredentialError ? wrongPassword() : error
@@ -92,7 +93,11 @@ async function posted(c: HttpContext, { accounts, site }: TokenOptions): Promise
     throw new RegistryError('UNAUTHORIZED', { message: 'only grant_type=password is known here' })
   }
   const [name, password] = [form.get('username') ?? '', form.get('password') ?? '']
-  if (onlyMirrors(site()) || name === '' || !(await accounts.verify(name, password, addressOf(c))))
+  if (
+    onlyMirrors(site()) ||
+    name === '' ||
+    !(await accounts.verify(name, password, callerOf(c.env.incoming.socket)))
+  )
     throw wrongPassword()
   return {
     service: form.get('service') ?? undefined,
@@ -103,10 +108,6 @@ async function posted(c: HttpContext, { accounts, site }: TokenOptions): Promise
 
 function wrongPassword(): RegistryError {
   return new RegistryError('UNAUTHORIZED', { message: 'incorrect username or password' })
-}
-
-function addressOf(c: HttpContext): string {
-  return c.env.incoming.socket.remoteAddress ?? ''
 }
 
 function scopesOf(texts: readonly string[]): string[] {

@@ -1,4 +1,4 @@
-import type { DiskWatch } from '../flow/disk-trouble.ts'
+import { type DiskWatch, isDiskFull } from '../flow/disk-trouble.ts'
 import { type HttpContext, signalOf } from '../http/context.ts'
 import { receive } from '../http/request-body.ts'
 import type { Metadata } from '../metadata/metadata.ts'
@@ -178,7 +178,7 @@ export function createUploadHandler(options: UploadHandlerOptions) {
 
 /**
  * Puts a request's body where the request says it belongs. What the client was never told to be here is forgotten when it
- * is sent again.
+ * is sent again, when it is not as it was announced, and when there is no room for all of it.
  */
 async function receiveChunk(
   c: HttpContext,
@@ -208,7 +208,9 @@ async function receiveChunk(
     await upload.flush()
     if (length !== undefined && received !== length) throw new RegistryError('SIZE_INVALID')
   } catch (error) {
-    if (error instanceof RegistryError && error.code === 'SIZE_INVALID') await upload.cutBack(start)
+    // What has no room is not to keep the rest of it for as long as somebody could go on with it.
+    const isWrong = error instanceof RegistryError && error.code === 'SIZE_INVALID'
+    if (isWrong || isDiskFull(error)) await upload.cutBack(start)
     throw error
   } finally {
     onReceived(received)

@@ -88,10 +88,13 @@ export async function openStores(
   const usage = owned.use(createUsage({ stored: metadata.stored, onError, now }))
   const pins = await openPins(metadata.pins)
   const disk = () => diskSpaceOf(data.blobs)
+  const noUploads = { bytes: 0, drop: async () => 0 }
+  let uploads: Uploads | undefined
   const space = owned.use(
     await openSpace({
       ...{ stored: metadata.stored, blobs, leftovers, usage, holds, pins, settings: cache, onError },
       ...{ now, disk },
+      idleUploads: () => uploads?.idle ?? noUploads,
       onEvicted(count, bytes) {
         metrics.evicted.inc(count)
         metrics.evictedBytes.inc(bytes)
@@ -102,7 +105,7 @@ export async function openStores(
   // A node that was killed between a blob's place and its row has left them.
   await removeUnnoted(adopted, { blobs, stored: metadata.stored, holds })
   const sync = durability === 'full'
-  const uploads = owned.use(
+  uploads = owned.use(
     await openUploads({
       ...{ directory: data.uploads, blobs, metadata, holds, room: space, sync, metrics },
       onError: (err) => log.part('store').warn({ err }, 'keeping uploads'),

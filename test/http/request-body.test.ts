@@ -67,13 +67,47 @@ test('a client that leaves, and a signal, end it', async () => {
   await expect(received).rejects.toThrow('enough')
 })
 
-test('a body that brings nothing for a minute is given up', async () => {
-  using one = await incoming((body) => void body.write('half'))
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  const received = receive(one.message, () => undefined, never)
-  const refused = expect(received).rejects.toMatchObject({ code: 'BODY_STALLED', status: 408 })
+test.each([
+  ['next to nothing', 0],
+  ['less than 1 KiB/s', 60 * 1023],
+])('a body that brings %s for a minute is given up', async (_, bytes) => {
+  using one = await incoming((body) => void body.write(Buffer.alloc(bytes + 1)))
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  let received = 0
+  const take = (piece: Buffer) => {
+    received += piece.length
+    return undefined
+  }
+  const taken = receive(one.message, take, never)
+  const refused = expect(taken).rejects.toMatchObject({ code: 'BODY_STALLED', status: 408 })
+  await expect.poll(() => received).toBe(bytes + 1)
   await vi.advanceTimersByTimeAsync(60_000)
   await refused
+})
+
+test('a body that is slow enough to be one, or has to wait for us, is not', async () => {
+  const minute = 60 * 1024
+  const bodies: ReturnType<typeof request>[] = []
+  using one = await incoming((body) => {
+    body.write(Buffer.alloc(minute))
+    bodies.push(body)
+  })
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  let received = 0
+  const { promise: disk, resolve: written } = Promise.withResolvers<void>()
+  const take = (piece: Buffer) => {
+    received += piece.length
+    return received > minute ? disk : undefined
+  }
+  const taken = receive(one.message, take, never)
+  await expect.poll(() => received).toBe(minute)
+  await vi.advanceTimersByTimeAsync(60_000)
+  bodies[0]?.write('x')
+  await expect.poll(() => received).toBe(minute + 1)
+  await vi.advanceTimersByTimeAsync(180_000)
+  written()
+  bodies[0]?.end()
+  await taken
 })
 
 test('a whole body is taken up to its bound', async () => {

@@ -26,6 +26,7 @@ async function home({ rules: own, rows = 0, disk, inUse = [], leftovers = 0 }: H
   const used = new Set(inUse.map(digest))
   const holds = createHolds<Digest>()
   const left = { bytes: leftovers }
+  const idle = { bytes: 0 }
   const stored = {
     bytes: async () => held.reduce((sum, { size }) => sum + size, 0),
     leastUsed: async (after: StoredRow | undefined, limit: number) =>
@@ -45,7 +46,7 @@ async function home({ rules: own, rows = 0, disk, inUse = [], leftovers = 0 }: H
   const usage = { isInUse: (of: Digest) => used.has(of), flush: async () => {} }
   const pins: Pattern[] = []
   const errors: unknown[] = []
-  const hooks = { onRemove: async (_: Digest) => {} }
+  const hooks = { onRemove: async (_: Digest) => {}, giveBack: (_bytes: number, _landed: number) => {} }
   const state = disk ?? { totalBytes: 10_000, freeBytes: 9_000 }
   const space = await openSpace({
     stored,
@@ -60,6 +61,15 @@ async function home({ rules: own, rows = 0, disk, inUse = [], leftovers = 0 }: H
         return dropped
       },
     },
+    idleUploads: () => ({
+      bytes: idle.bytes,
+      async drop() {
+        const { bytes } = idle
+        idle.bytes = 0
+        hooks.giveBack(bytes, bytes)
+        return bytes
+      },
+    }),
     blobs: {
       remove: async (of) => {
         await hooks.onRemove(of)
@@ -74,8 +84,10 @@ async function home({ rules: own, rows = 0, disk, inUse = [], leftovers = 0 }: H
     onError: (error) => errors.push(error),
     now: () => 1000,
   })
+  hooks.giveBack = space.giveBack
   return {
     ...space,
+    idle,
     left: () => held.map(({ usedAt }) => usedAt),
     ...{ held, usage, removed, errors, hooks, holds, used, pins, stored, disk: state, leftovers: left },
     [Symbol.asyncDispose]: () => space[Symbol.asyncDispose](),
@@ -121,6 +133,16 @@ describe('room is made', () => {
     await using space = await home({ rows: 9, inUse: [1, 2, 3, 4, 5, 6, 7, 8, 9] })
     await expect(space.take(20)).rejects.toMatchObject(full)
     expect(space.left()).toHaveLength(9)
+  })
+
+  test('of uploads that nobody goes on with, before anything that is stored', async () => {
+    await using space = await home({ rows: 1 })
+    space.found(50)
+    await expect(space.take(70)).rejects.toMatchObject(full)
+    space.idle.bytes = 50
+    await space.take(40)
+    expect([space.left(), space.idle.bytes]).toEqual([[1], 0])
+    expect(space.state().bytes).toBe(50)
   })
 
   test('and not for what would not fit into all of it', async () => {
