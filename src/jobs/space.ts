@@ -254,9 +254,8 @@ export async function openSpace(options: SpaceOptions): Promise<Space> {
       landedBytes += bytes
     },
     async mostBytes() {
-      const { totalBytes, freeBytes } = await options.disk()
-      const ours = storedBytes + landedBytes + leftovers.bytes
-      return Math.min(limitBytes(totalBytes), freeBytes + ours - settings.reserve * totalBytes)
+      const { totalBytes } = await options.disk()
+      return Math.min(limitBytes(totalBytes), (1 - settings.reserve) * totalBytes)
     },
     giveBack,
     kept(bytes) {

@@ -6,7 +6,7 @@ import { RegistryError } from '../oci/error.ts'
 export interface UploadsRoom extends Room {
   /** So many bytes on their way are on the disk already, whether there is room for them or not. */
   found(bytes: number): void
-  /** For how many there could be room if everything went that is here. */
+  /** For how many there could be room if nothing else were here. */
   mostBytes(): Promise<number>
 }
 
