@@ -11,6 +11,8 @@ export interface ObservedNode {
   /** Ends by name, milliseconds since 1970. */
   certificates(): readonly { names: readonly string[]; notAfter: number }[]
   cache(): { bytes: number; limitBytes: number }
+  /** Bytes of uploads that are not finished. */
+  uploadBytes(): number
   disk(): Promise<{ totalBytes: number; freeBytes: number; reserveBytes: number }>
   buffers(): { lentBytes: number; maxBytes: number; waiting: number }
   fillsWaiting(): number
@@ -79,6 +81,11 @@ export function createNodeMetrics(registry: Registry) {
     (it) => it.cache().bytes,
   )
   gauge('outport_cache_limit_bytes', 'Bytes that may be kept.', (it) => it.cache().limitBytes)
+  gauge(
+    'outport_uploads_unfinished_bytes',
+    'Of what is kept, bytes of uploads that are under way or that their clients have left.',
+    (it) => it.uploadBytes(),
+  )
   gauge('outport_buffer_bytes', 'Bytes of buffers on their way to clients.', (it) => it.buffers().lentBytes)
   gauge('outport_buffer_limit_bytes', 'Bytes that they may take together.', (it) => it.buffers().maxBytes)
   gauge('outport_buffer_waiters', 'Answers that wait for a buffer.', (it) => it.buffers().waiting)

@@ -1,23 +1,34 @@
 import { Counter, type Registry } from 'prom-client'
 
 /** `failed`: for what was sent, or for the disk; `abandoned`: nobody went on with it for too long. */
-export type UploadOutcome = 'pushed' | 'failed' | 'cancelled' | 'abandoned'
+const uploadOutcomes = ['pushed', 'failed', 'cancelled', 'abandoned'] as const
+export type UploadOutcome = (typeof uploadOutcomes)[number]
 
 /** What clients bring, and take away again. */
 export function createPushMetrics(registry: Registry) {
   const registers = [registry]
+  const uploadsEnded = new Counter({
+    name: 'outport_uploads_ended_total',
+    help: 'How that ended: pushed, failed, cancelled, or abandoned by the client.',
+    labelNames: ['outcome'] as const,
+    registers,
+  })
+  const deleted = new Counter({
+    name: 'outport_deletes_total',
+    help: 'What clients took out of a repository: tags, manifests, blobs.',
+    labelNames: ['kind'] as const,
+    registers,
+  })
+  // What has not happened yet is 0, and not unknown.
+  for (const outcome of uploadOutcomes) uploadsEnded.inc({ outcome }, 0)
+  for (const kind of ['tag', 'manifest', 'blob']) deleted.inc({ kind }, 0)
   return {
     uploadsBegun: new Counter({
       name: 'outport_uploads_begun_total',
       help: 'Blobs that clients began to push.',
       registers,
     }),
-    uploadsEnded: new Counter({
-      name: 'outport_uploads_ended_total',
-      help: 'How that ended: pushed, failed, cancelled, or abandoned by the client.',
-      labelNames: ['outcome'] as const,
-      registers,
-    }),
+    uploadsEnded,
     uploadBytes: new Counter({
       name: 'outport_upload_bytes_total',
       help: 'Bytes of blobs that clients sent.',
@@ -33,11 +44,6 @@ export function createPushMetrics(registry: Registry) {
       help: 'Manifests that clients pushed.',
       registers,
     }),
-    deleted: new Counter({
-      name: 'outport_deletes_total',
-      help: 'What clients took out of a repository.',
-      labelNames: ['kind'] as const,
-      registers,
-    }),
+    deleted,
   }
 }

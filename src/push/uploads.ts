@@ -31,6 +31,8 @@ export interface Uploads extends AsyncDisposable {
   tidy(): Promise<void>
   /** Those that are dropped for others before that. */
   readonly idle: IdleUploads
+  /** In the files of all of them. */
+  bytes(): number
 }
 
 /** Disposing it leaves what has come for the next request. */
@@ -287,6 +289,7 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
       },
       drop: dropIdle,
     },
+    bytes: () => bytesOf([...rooms.keys()]),
     async [Symbol.asyncDispose]() {
       clearInterval(timer)
       const drafts = [...resting.values()]

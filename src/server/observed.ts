@@ -25,6 +25,7 @@ export function showNode({ parts, buffers, certificates, isDraining, ...shown }:
     policies: shown.policies,
     certificates: () => certificates.served(),
     cache: stores.space.state,
+    uploadBytes: stores.uploads.bytes,
     async disk() {
       const disk = await stores.disk()
       return { ...disk, reserveBytes: site().cache.reserve * disk.totalBytes }
