@@ -1,6 +1,7 @@
 import { type Digest, isDigest } from './digest.ts'
 import { RegistryError } from './error.ts'
 import type { Platform } from './platform.ts'
+import { topKeysOf } from './top-keys.ts'
 
 /** image-spec, "OCI Content Descriptors": what this program uses of one. */
 export interface Descriptor {
@@ -55,7 +56,8 @@ export const emptyIndex: Buffer = Buffer.from(
  * @throws RegistryError `MANIFEST_INVALID` for what is no manifest, is ambiguous (CVE-2021-41190) or is schema 1.
  */
 export function parseManifest(bytes: Uint8Array, contentType?: string, isPushed = false): Manifest {
-  const body = jsonObjectOf(bytes)
+  const { body, text } = jsonObjectOf(bytes)
+  if (isPushed) refuseAmbiguousKeys(text)
   const mediaType = mediaTypeOf(body, contentType?.split(';')[0]?.trim())
   const kind = kinds[mediaType]
   if (!kind) throw invalid(`media type ${mediaType} is not supported`)
@@ -100,17 +102,42 @@ function refersTo(
   }
 }
 
-function jsonObjectOf(bytes: Uint8Array): Record<string, unknown> {
+function jsonObjectOf(bytes: Uint8Array): { body: Record<string, unknown>; text: string } {
   if (bytes.length > maxManifestBytes) throw invalid(`larger than ${maxManifestBytes} bytes`)
+  let text: string
   let body: unknown
   try {
-    body = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    body = JSON.parse(text)
   } catch (cause) {
     throw new RegistryError('MANIFEST_INVALID', { message: 'manifest invalid: not JSON', cause })
   }
   if (!isObject(body)) throw invalid('not a JSON object')
-  return body
+  return { body, text }
 }
+
+/** Of a key that stands there twice some programs take the first and some the last, and those in Go take it in any case. */
+function refuseAmbiguousKeys(text: string): void {
+  const seen = new Set<string>()
+  for (const key of topKeysOf(text)) {
+    const meant = key.length > longestMeaningful ? undefined : meaningful.get(folded(key))
+    if (meant === undefined) continue
+    if (meant !== key)
+      throw invalid(`${JSON.stringify(key)} is taken for ${meant} by some, and not by others`)
+    if (seen.has(key)) throw invalid(`${key} stands there twice`)
+    seen.add(key)
+  }
+}
+
+/** As Unicode folds letters that differ in case alone: `ſ` is an `s`, the Kelvin sign a `k`. */
+function folded(key: string): string {
+  return key.toUpperCase().toLowerCase()
+}
+
+const meaningfulKeys =
+  'schemaVersion mediaType artifactType config layers manifests subject annotations'.split(' ')
+const meaningful: ReadonlyMap<string, string> = new Map(meaningfulKeys.map((key) => [folded(key), key]))
+const longestMeaningful = Math.max(...meaningfulKeys.map(({ length }) => length))
 
 /** Layers of these types are not to be pushed (image-spec, "Non-distributable layers"). */
 export function isNondistributable({ mediaType }: Descriptor): boolean {

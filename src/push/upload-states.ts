@@ -30,6 +30,17 @@ const shape = z.object({
   algorithm: z.enum(digestAlgorithms),
   site: z.string(),
 })
+const json = z
+  .string()
+  .transform((text, context) => {
+    try {
+      return JSON.parse(text) as unknown
+    } catch {
+      context.addIssue('no JSON')
+      return z.NEVER
+    }
+  })
+  .pipe(shape)
 const keyBytes = 32
 
 /**
@@ -50,7 +61,7 @@ export async function openUploadStates(file: string, site: string): Promise<Uplo
       const given = Buffer.from(signature, 'base64url')
       const right = signatureOf(text)
       if (more.length > 0 || given.length !== right.length || !timingSafeEqual(given, right)) return undefined
-      const { data: state } = shape.safeParse(JSON.parse(Buffer.from(text, 'base64url').toString()))
+      const { data: state } = json.safeParse(Buffer.from(text, 'base64url').toString())
       if (state?.site !== site || state.repository !== repository || state.id !== id) return undefined
       return { repository, id, offset: state.offset, algorithm: state.algorithm }
     },
