@@ -56,8 +56,7 @@ export const emptyIndex: Buffer = Buffer.from(
  * @throws RegistryError `MANIFEST_INVALID` for what is no manifest, is ambiguous (CVE-2021-41190) or is schema 1.
  */
 export function parseManifest(bytes: Uint8Array, contentType?: string, isPushed = false): Manifest {
-  const { body, text } = jsonObjectOf(bytes)
-  if (isPushed) refuseAmbiguousKeys(text)
+  const body = jsonObjectOf(bytes, isPushed)
   const mediaType = mediaTypeOf(body, contentType?.split(';')[0]?.trim())
   const kind = kinds[mediaType]
   if (!kind) throw invalid(`media type ${mediaType} is not supported`)
@@ -102,24 +101,28 @@ function refersTo(
   }
 }
 
-function jsonObjectOf(bytes: Uint8Array): { body: Record<string, unknown>; text: string } {
+function jsonObjectOf(bytes: Uint8Array, isPushed: boolean): Record<string, unknown> {
   if (bytes.length > maxManifestBytes) throw invalid(`larger than ${maxManifestBytes} bytes`)
-  let text: string
   let body: unknown
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    if (isPushed) refuseAmbiguousKeys(text)
     body = JSON.parse(text)
   } catch (cause) {
+    if (cause instanceof RegistryError) throw cause
     throw new RegistryError('MANIFEST_INVALID', { message: 'manifest invalid: not JSON', cause })
   }
   if (!isObject(body)) throw invalid('not a JSON object')
-  return { body, text }
+  return body
 }
+
+/** No manifest that means anything comes near it. */
+const maxDepth = 100
 
 /** Of a key that stands there twice some programs take the first and some the last, and those in Go take it in any case. */
 function refuseAmbiguousKeys(text: string): void {
   const seen = new Set<string>()
-  for (const key of topKeysOf(text)) {
+  for (const key of topKeysOf(text, maxDepth)) {
     const meant = key.length > longestMeaningful ? undefined : meaningful.get(folded(key))
     if (meant === undefined) continue
     if (meant !== key)
