@@ -2,18 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { lstat, open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
-import type { BlobStore } from '../blobs/blob-store.ts'
-import { failpoint } from '../flow/failpoint.ts'
-import type { Holds } from '../flow/holds.ts'
 import { createTurns, type Turns } from '../flow/turns.ts'
 import { unlessAbsent } from '../flow/unless-absent.ts'
-import type { Metadata } from '../metadata/metadata.ts'
 import type { UploadOutcome } from '../metrics/pushes.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
+import type { DigestAlgorithm } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
-import type { RepositoryName } from '../oci/reference.ts'
 import { type Draft, openDraft } from './draft.ts'
+import { createHeldUpload, type HeldUpload, type HeldUploadOptions } from './held-upload.ts'
 import { createUploadRoom, type IdleUploads, type UploadRoom, type UploadsRoom } from './upload-room.ts'
 
 /** Blobs on their way in, each a file of its own that outlives the process. */
@@ -35,29 +31,8 @@ export interface Uploads extends AsyncDisposable {
   bytes(): number
 }
 
-/** Disposing it leaves what has come for the next request. */
-export interface HeldUpload extends AsyncDisposable, Pick<Draft, 'offset' | 'append' | 'flush' | 'expect'> {
-  /** Aborts when another request wants it. */
-  readonly lost: AbortSignal
-  /** The client has been told that everything before it is here. Of an earlier process' uploads not known, and 0. */
-  readonly acknowledged: number
-  acknowledge(): void
-  /** Forgets what came after the first `bytes`; what follows is as of a new request. */
-  cutBack(bytes: number): Promise<void>
-  /**
-   * It becomes a blob of `repository`, durable when this resolves. Whatever happens, the upload is over.
-   * @throws RegistryError `DIGEST_INVALID`
-   */
-  commit(repository: RepositoryName, digest: Digest): Promise<void>
-  /** It is over, and nothing is left of it. */
-  end(outcome: 'cancelled' | 'failed'): Promise<void>
-}
-
-export interface UploadsOptions {
+export interface UploadsOptions extends Pick<HeldUploadOptions, 'blobs' | 'metadata' | 'holds'> {
   directory: string
-  blobs: Pick<BlobStore, 'adopt'>
-  metadata: Pick<Metadata, 'recordBlob'>
-  holds: Pick<Holds<Digest>, 'hold'>
   room: UploadsRoom
   /** Whether what is acknowledged must be on the disk. */
   sync: boolean
@@ -88,7 +63,7 @@ function takenOver(): RegistryError {
 
 /** By its name a file of an upload is known: see coordination/data-directory.ts. What an earlier process left is counted. */
 export async function openUploads(options: UploadsOptions): Promise<Uploads> {
-  const { directory, sync, metrics, onError, now = Date.now } = options
+  const { directory, blobs, metadata, holds, sync, metrics, onError, now = Date.now } = options
   const known = new Map<string, Known>()
   const rooms = new Map<string, UploadRoom>()
   const acknowledged = new LRUCache<string, number>({ max: 10_000 })
@@ -112,7 +87,7 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
   /** Drops it when nobody has gone on with it for so long. Nobody else is at work on it. */
   async function look(id: string, oldMs: number): Promise<void> {
     const stats = await unlessAbsent(lstat(fileOf(id)))
-    if (!stats) return
+    if (!stats) return forget(id)
     if (!rooms.has(id) && stats.size > 0) roomOf(id).rest(stats.size, stats.mtimeMs)
     if (stats.mtimeMs >= now() - oldMs) return
     const draft = resting.get(id)
@@ -162,6 +137,10 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
     } finally {
       await draft?.close()
     }
+    forget(id)
+  }
+  /** Its file is not there any more. */
+  function forget(id: string): void {
     rooms.get(id)?.rest(0, now())
     rooms.delete(id)
   }
@@ -170,7 +149,7 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
     resting.delete(id)
     if (rested) return rested
     const draft = await openDraft({ file: fileOf(id), algorithm, room: roomOf(id), sync })
-    if (!draft) rooms.delete(id)
+    if (!draft) forget(id)
     return draft
   }
 
@@ -187,73 +166,21 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
   }
 
   /** @param leave gives the upload to the next */
-  function hold(
-    id: string,
-    algorithm: DigestAlgorithm,
-    first: Draft,
-    lost: AbortSignal,
-    leave: () => void,
-  ): HeldUpload {
-    let draft: Draft | undefined = first
-    const current = () => {
-      if (!draft) throw new Error('an upload was used after its end')
-      return draft
-    }
-    async function endAs(outcome: UploadOutcome): Promise<void> {
-      const ended = draft
-      draft = undefined
-      await end(id, ended, outcome)
-    }
-    return {
-      lost,
-      get offset() {
-        return current().offset
+  function hold(id: string, algorithm: DigestAlgorithm, draft: Draft, lost: AbortSignal, leave: () => void) {
+    return createHeldUpload({
+      ...{ draft, lost, leave, blobs, metadata, holds, file: fileOf(id) },
+      acknowledged: {
+        get: () => acknowledged.get(id) ?? 0,
+        set: (bytes) => void acknowledged.set(id, bytes),
       },
-      get acknowledged() {
-        return acknowledged.get(id) ?? 0
+      reopen: () => openOf(id, algorithm),
+      rest: (left) => rest(id, left),
+      async end(ended, outcome) {
+        const { offset } = ended
+        await end(id, ended, outcome)
+        if (outcome === 'pushed') options.room.kept(offset)
       },
-      acknowledge: () => void acknowledged.set(id, current().offset),
-      expect: (bytes) => current().expect(bytes),
-      append: (piece) => current().append(piece),
-      flush: () => current().flush(),
-      async cutBack(bytes) {
-        await current().cutBack(bytes)
-        await current().close()
-        draft = await openOf(id, algorithm)
-      },
-      async commit(repository, digest) {
-        const whole = current()
-        try {
-          if (!(await whole.is(digest))) {
-            throw new RegistryError('DIGEST_INVALID', {
-              message: 'provided digest did not match uploaded content',
-              detail: { digest },
-            })
-          }
-          const extents = await whole.seal()
-          const size = whole.offset
-          using _hold = await options.holds.hold(digest)
-          failpoint('upload-sealed')
-          await options.blobs.adopt(digest, fileOf(id), extents)
-          failpoint('upload-adopted')
-          await options.metadata.recordBlob({ digest, size, repositories: [repository], origin: 'pushed' })
-          await endAs('pushed')
-          options.room.kept(size)
-        } finally {
-          if (draft) await endAs('failed')
-        }
-      },
-      end: endAs,
-      async [Symbol.asyncDispose]() {
-        const left = draft
-        draft = undefined
-        try {
-          if (left) await rest(id, left)
-        } finally {
-          leave()
-        }
-      },
-    }
+    })
   }
 
   return {

@@ -15,9 +15,10 @@ import { RegistryError } from '../oci/error.ts'
 import { isRepositoryName, type RepositoryName } from '../oci/reference.ts'
 import type { RegistryPath } from '../oci/registry-path.ts'
 import type { Target } from '../projects/locate.ts'
+import type { HeldUpload } from '../push/held-upload.ts'
 import type { Mounts } from '../push/mounts.ts'
 import type { UploadState, UploadStates } from '../push/upload-states.ts'
-import type { HeldUpload, Uploads } from '../push/uploads.ts'
+import type { Uploads } from '../push/uploads.ts'
 import { type Chunk, chunkOf } from './chunk.ts'
 
 /** What the caller may pull. */

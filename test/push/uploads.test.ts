@@ -1,4 +1,4 @@
-import { readdir, utimes, writeFile } from 'node:fs/promises'
+import { readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
@@ -102,4 +102,37 @@ test('an upload that somebody takes up while the old ones are looked through is 
   expect(goneOn).toBeGreaterThan(0)
   expect(state).toEqual({ bytes: 0, landed: 0 })
   expect((await readdir(folder.path)).filter((file) => file.endsWith('.upload'))).toEqual([])
+})
+
+test('a file that somebody else has removed is counted no more', async () => {
+  await using folder = await temporaryDirectory()
+  const file = join(folder.path, 'gone.upload')
+  await writeFile(file, Buffer.alloc(1000))
+  const { uploads, state } = await home(folder.path)
+  await using _ = uploads
+  expect([state.bytes, uploads.bytes()]).toEqual([1000, 1000])
+  await rm(file)
+  expect(await uploads.take('gone', 'sha256')).toBe(undefined)
+  expect([state.bytes, uploads.bytes()]).toEqual([0, 0])
+})
+
+test('for room the longest idle goes first, no more than is needed, and nothing that is young or in use', async () => {
+  await using folder = await temporaryDirectory()
+  const ages = { used: 300, oldest: 200, old: 100, young: 1 }
+  for (const [id, minutes] of Object.entries(ages)) {
+    const file = join(folder.path, `${id}.upload`)
+    await writeFile(file, Buffer.alloc(1000))
+    const at = new Date(Date.now() - minutes * 60_000)
+    await utimes(file, at, at)
+  }
+  const { uploads, state } = await home(folder.path)
+  await using _ = uploads
+  const used = await uploads.take('used', 'sha256')
+  expect(uploads.idle.bytes).toBe(2000)
+  expect(await uploads.idle.drop(500)).toBe(1000)
+  expect(state.bytes).toBe(3000)
+  expect(await readdir(folder.path)).toEqual(['old.upload', 'used.upload', 'young.upload'])
+  expect(await uploads.idle.drop(5000)).toBe(1000)
+  expect(await readdir(folder.path)).toEqual(['used.upload', 'young.upload'])
+  await used?.[Symbol.asyncDispose]()
 })
