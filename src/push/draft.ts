@@ -12,11 +12,13 @@ import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/di
 import type { UploadRoom } from './upload-room.ts'
 
 /** Few and large writes are cheapest: one is under way while the next is gathered. */
-const batchBytes = 256 * 1024
+const batchBytes = 512 * 1024
 const readBytes = 1024 * 1024
 
 export interface DraftOptions {
   file: string
+  /** It is made, and must not be there yet. */
+  isNew?: boolean
   /** By which its digest will probably be asked for. */
   algorithm: DigestAlgorithm
   room: UploadRoom
@@ -52,7 +54,7 @@ export interface Draft {
 
 /** Reads what an earlier process has left of it. `undefined` when there is no such file. */
 export async function openDraft(options: DraftOptions): Promise<Draft | undefined> {
-  const handle = await unlessAbsent(open(options.file, 'r+'))
+  const handle = await unlessAbsent(open(options.file, options.isNew ? 'wx+' : 'r+', 0o600))
   if (!handle) return undefined
   try {
     return await createDraft(options, handle)
@@ -69,6 +71,7 @@ async function createDraft(
   const hash = createHash(algorithm)
   const tags = createExtentTags({ key: createKey(), tags: [] })
   const lines = `${file}.extents`
+  let hasLines = false
   let hashed = 0
   let offset = await readThrough(handle, note)
   const pending = createPieces()
@@ -115,9 +118,15 @@ async function createDraft(
   function send(): Promise<void> | undefined {
     const before = writing
     const { bytes } = pending
-    if (bytes > 0) writing = write(before, pending.take(), bytes)
-    // Who comes next is told.
-    writing?.catch(() => {})
+    if (bytes > 0) {
+      const sent = write(before, pending.take(), bytes)
+      const done = () => {
+        if (writing === sent) writing = undefined
+      }
+      writing = sent
+      // Who comes next is told of a failure.
+      sent.then(done, done)
+    }
     return before
   }
 
@@ -166,6 +175,7 @@ async function createDraft(
       if (sync) await watch(handle.sync())
       throwFailure()
       if (offset <= extentBytes) return undefined
+      hasLines = true
       await writeExtents(lines, tags.all(), `${lines}.draft`)
       return lines
     },
@@ -174,11 +184,11 @@ async function createDraft(
       await settle()
       try {
         // A write that failed may have left some of its bytes.
-        room.rest((await handle.stat()).size, Date.now())
+        room.rest(failure ? (await handle.stat()).size : offset, Date.now())
       } finally {
         await handle.close()
       }
-      await rm(lines, { force: true })
+      if (hasLines) await rm(lines, { force: true })
     },
   }
 }

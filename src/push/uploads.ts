@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { lstat, open, readdir, rm, stat } from 'node:fs/promises'
+import { lstat, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { createTurns, type Turns } from '../flow/turns.ts'
@@ -15,7 +15,7 @@ import { createUploadRoom, type IdleUploads, type UploadRoom, type UploadsRoom }
 /** Blobs on their way in, each a file of its own that outlives the process. */
 export interface Uploads extends AsyncDisposable {
   /** @returns the id of a new one, of which nothing has come */
-  begin(): Promise<string>
+  begin(algorithm: DigestAlgorithm): Promise<string>
   /** How much of it is in its file; `undefined` when there is no such upload. */
   offset(id: string): Promise<number | undefined>
   /**
@@ -129,16 +129,6 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
     rooms.set(id, room)
     return room
   }
-  /** What cannot be removed is still there, and is counted. */
-  async function remove(id: string, draft: Draft | undefined): Promise<void> {
-    acknowledged.delete(id)
-    try {
-      await rm(fileOf(id), { force: true, recursive: true })
-    } finally {
-      await draft?.close()
-    }
-    forget(id)
-  }
   /** Its file is not there any more. */
   function forget(id: string): void {
     rooms.get(id)?.rest(0, now())
@@ -162,7 +152,14 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
   }
   async function end(id: string, draft: Draft | undefined, outcome: UploadOutcome): Promise<void> {
     metrics.uploadsEnded.inc({ outcome })
-    await remove(id, draft)
+    acknowledged.delete(id)
+    try {
+      // What was pushed has another name now. What cannot be removed is still there, and is counted.
+      if (outcome !== 'pushed') await rm(fileOf(id), { force: true, recursive: true })
+    } finally {
+      await draft?.close()
+    }
+    forget(id)
   }
 
   /** @param leave gives the upload to the next */
@@ -184,9 +181,10 @@ export async function openUploads(options: UploadsOptions): Promise<Uploads> {
   }
 
   return {
-    async begin() {
+    async begin(algorithm) {
       const id = randomUUID()
-      await (await open(fileOf(id), 'wx', 0o600)).close()
+      const draft = await openDraft({ file: fileOf(id), isNew: true, algorithm, room: roomOf(id), sync })
+      if (draft) resting.set(id, draft)
       metrics.uploadsBegun.inc()
       return id
     },

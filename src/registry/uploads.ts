@@ -63,7 +63,7 @@ export function createUploadHandler(options: UploadHandlerOptions) {
     const said = only(c, 'digest')
     const digest = said === undefined ? undefined : parseDigest(said)
     const algorithm = digest === undefined ? parseAlgorithm(only(c, 'digest-algorithm')) : algorithmOf(digest)
-    const id = await uploads.begin()
+    const id = await uploads.begin(algorithm)
     const state = { repository, id, offset: 0, algorithm }
     if (digest === undefined) return placed(c, 202, { name, state })
     await using upload = await held(state)
