@@ -194,15 +194,15 @@ async function receiveChunk(
   if (length !== undefined) await upload.expect(start + length)
   let received = 0
 
-  async function first(piece: Buffer): Promise<void> {
-    if (start < upload.offset) await upload.cutBack(start)
+  async function goBack(piece: Buffer): Promise<void> {
+    await upload.cutBack(start)
     await upload.append(piece)
   }
   function take(piece: Buffer): Promise<void> | undefined {
     const isFirst = received === 0
     received += piece.length
     if (length !== undefined && received > length) throw new RegistryError('SIZE_INVALID')
-    return isFirst ? first(piece) : upload.append(piece)
+    return isFirst && start < upload.offset ? goBack(piece) : upload.append(piece)
   }
   try {
     await receive(c.env.incoming, take, AbortSignal.any([signalOf(c), upload.lost]))

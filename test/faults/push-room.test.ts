@@ -14,6 +14,8 @@ import { startUpstream } from '../support/upstream.ts'
 
 const MiB = 1024 * 1024
 const name = 'team/app'
+/** Nodes are started again. */
+const patient = { timeout: 120_000 }
 const shown = basic('admin', password)
 const empty = digestOf(Buffer.alloc(0))
 
@@ -47,7 +49,7 @@ function cache(budget: string): object {
 }
 
 describe('what is stated', () => {
-  test.each([0, 300_000])('takes no room before it comes: %i bytes sent by each', async (sent) => {
+  test.each([0, 300_000])('takes no room before it comes: %i bytes sent by each', patient, async (sent) => {
     await using edge = await startHosted({ more: [cache('64MiB')] })
     const sockets = await Promise.all(Array.from({ length: 20 }, () => stating(edge, 60 * MiB, sent)))
 
@@ -57,7 +59,7 @@ describe('what is stated', () => {
     for (const socket of sockets) socket.destroy()
   })
 
-  test('and can never fit is refused before it is sent', async () => {
+  test('and can never fit is refused before it is sent', patient, async () => {
     await using edge = await startHosted({ more: [cache('64MiB')] })
     const terabyte = 1e12
     const client = createPusher(edge)
@@ -83,36 +85,42 @@ describe('what is stated', () => {
 })
 
 describe('an unfinished upload', () => {
-  test('counts while nobody goes on with it, after a restart too, and what is cached makes room for it', async () => {
-    await using upstream = await startUpstream()
-    const image = buildImage({ layers: [5 * MiB], compression: 'none' })
-    upstream.addImage('library/app', '1', image)
-    const registry = { kind: 'registry', name: 'hub', type: 'docker-registry', url: upstream.url }
-    const mirror = { kind: 'project', name: 'hub', proxy: 'hub', public: true }
-    await using edge = await startHosted({ more: [registry, mirror, cache('16MiB')] })
-    const client = createPusher(edge)
-    await pull(edge.url, 'hub/library/app', '1')
-    const { bytes, digest } = blobOf(12 * MiB, 'unfinished')
-    const before = await counted(edge)
-    expect(before).toBeGreaterThan(5 * MiB)
+  test(
+    'counts while nobody goes on with it, after a restart too, and what is cached makes room for it',
+    patient,
+    async () => {
+      await using upstream = await startUpstream()
+      const image = buildImage({ layers: [5 * MiB], compression: 'none' })
+      upstream.addImage('library/app', '1', image)
+      const registry = { kind: 'registry', name: 'hub', type: 'docker-registry', url: upstream.url }
+      const mirror = { kind: 'project', name: 'hub', proxy: 'hub', public: true }
+      await using edge = await startHosted({ more: [registry, mirror, cache('16MiB')] })
+      const client = createPusher(edge)
+      await pull(edge.url, 'hub/library/app', '1')
+      const { bytes, digest } = blobOf(12 * MiB, 'unfinished')
+      const before = await counted(edge)
+      expect(before).toBeGreaterThan(5 * MiB)
 
-    const patched = await client.send('PATCH', await client.begin(name), { body: bytes.subarray(0, 6 * MiB) })
-    expect(patched.status).toBe(202)
-    expect(await counted(edge)).toBe(before + 6 * MiB)
-    await edge.kill()
-    await edge.restart()
-    // Only now its manifest is counted, too.
-    expect(await counted(edge)).toBeGreaterThanOrEqual(before + 6 * MiB)
+      const patched = await client.send('PATCH', await client.begin(name), {
+        body: bytes.subarray(0, 6 * MiB),
+      })
+      expect(patched.status).toBe(202)
+      expect(await counted(edge)).toBe(before + 6 * MiB)
+      await edge.kill()
+      await edge.restart()
+      // Only now its manifest is counted, too.
+      expect(await counted(edge)).toBeGreaterThanOrEqual(before + 6 * MiB)
 
-    const location = patched.headers.get('location') ?? ''
-    const put = await client.send('PUT', `${location}&digest=${digest}`, { body: bytes.subarray(6 * MiB) })
-    expect(put.status).toBe(201)
-    expect(await edge.metrics('outport_evicted_total')).toBeGreaterThan(0)
-    expect(await counted(edge)).toBeLessThanOrEqual(16 * MiB)
-    expect(await counted(edge)).toBeGreaterThanOrEqual(12 * MiB)
-  })
+      const location = patched.headers.get('location') ?? ''
+      const put = await client.send('PUT', `${location}&digest=${digest}`, { body: bytes.subarray(6 * MiB) })
+      expect(put.status).toBe(201)
+      expect(await edge.metrics('outport_evicted_total')).toBeGreaterThan(0)
+      expect(await counted(edge)).toBeLessThanOrEqual(16 * MiB)
+      expect(await counted(edge)).toBeGreaterThanOrEqual(12 * MiB)
+    },
+  )
 
-  test('leaves no room for others, until it is cancelled', async () => {
+  test('leaves no room for others, until it is cancelled', patient, async () => {
     await using edge = await startHosted({ more: [cache('16MiB')] })
     const client = createPusher(edge)
     const before = await counted(edge)
@@ -125,7 +133,7 @@ describe('an unfinished upload', () => {
     expect((await client.pushBlob(name, other)).status).toBe(201)
   })
 
-  test('is dropped for others when nobody has gone on with it for an hour', async () => {
+  test('is dropped for others when nobody has gone on with it for an hour', patient, async () => {
     await using edge = await startHosted({ more: [cache('16MiB')] })
     const client = createPusher(edge)
     const location = await client.begin(name)
@@ -142,7 +150,7 @@ describe('an unfinished upload', () => {
   })
 })
 
-test('whatever becomes of an upload, the account is right again', async () => {
+test('whatever becomes of an upload, the account is right again', patient, async () => {
   await using edge = await startHosted({ more: [cache('64MiB')] })
   const client = createPusher(edge)
   const before = await counted(edge)

@@ -9,6 +9,8 @@ import { basic, createPusher, type Pusher, password, startHosted } from '../supp
 import { buildImage, type Content, contentOf, type Image } from '../support/images.ts'
 import { rawRequest } from '../support/raw-request.ts'
 
+/** The node is started again. */
+const patient = { timeout: 120_000 }
 let edge: Edge
 let client: Pusher
 let count = 0
@@ -31,30 +33,34 @@ function manifestOf(body: object, mediaType: string = mediaTypes.ociManifest): C
 }
 
 describe('a digest that is known', () => {
-  test('opens nothing by a manifest that names it, also where manifests may name what is not there', async () => {
-    const secret = imageOf()
-    await client.pushImage('team/secret', secret, '1')
-    const config = contentOf('application/vnd.oci.empty.v1+json', Buffer.from('{}'))
-    await client.pushBlob('loose/launder', config)
-    const evil = manifestOf({ config: descriptorOf(config), layers: [descriptorOf(layerOf(secret))] })
-    const index = manifestOf({ manifests: [descriptorOf(secret.manifest)] }, mediaTypes.ociIndex)
-    for (const each of [evil, index])
-      expect((await client.putManifest('loose/launder', each, `t${count++}`)).status).toBe(201)
-    for (let round = 0; round < 2; round++) {
-      for (const path of [
-        `blobs/${layerOf(secret).digest}`,
-        `blobs/${secret.config.digest}`,
-        `blobs/${secret.manifest.digest}`,
-        `manifests/${secret.manifest.digest}`,
-      ]) {
-        expect([path, await statusOf(`loose/launder/${path}`)]).toEqual([path, 404])
-        const nobody = createPusher(edge, {})
-        expect([path, (await nobody.send('GET', `/v2/loose/launder/${path}`)).status]).toEqual([path, 404])
+  test(
+    'opens nothing by a manifest that names it, also where manifests may name what is not there',
+    patient,
+    async () => {
+      const secret = imageOf()
+      await client.pushImage('team/secret', secret, '1')
+      const config = contentOf('application/vnd.oci.empty.v1+json', Buffer.from('{}'))
+      await client.pushBlob('loose/launder', config)
+      const evil = manifestOf({ config: descriptorOf(config), layers: [descriptorOf(layerOf(secret))] })
+      const index = manifestOf({ manifests: [descriptorOf(secret.manifest)] }, mediaTypes.ociIndex)
+      for (const each of [evil, index])
+        expect((await client.putManifest('loose/launder', each, `t${count++}`)).status).toBe(201)
+      for (let round = 0; round < 2; round++) {
+        for (const path of [
+          `blobs/${layerOf(secret).digest}`,
+          `blobs/${secret.config.digest}`,
+          `blobs/${secret.manifest.digest}`,
+          `manifests/${secret.manifest.digest}`,
+        ]) {
+          expect([path, await statusOf(`loose/launder/${path}`)]).toEqual([path, 404])
+          const nobody = createPusher(edge, {})
+          expect([path, (await nobody.send('GET', `/v2/loose/launder/${path}`)).status]).toEqual([path, 404])
+        }
+        await edge.restart()
       }
-      await edge.restart()
-    }
-    expect(await statusOf(`team/secret/blobs/${layerOf(secret).digest}`)).toBe(200)
-  })
+      expect(await statusOf(`team/secret/blobs/${layerOf(secret).digest}`)).toBe(200)
+    },
+  )
 
   test('of a blob that is another by name is nothing to be mounted, and neither is what was deleted', async () => {
     const [name, other] = [nameOf(), nameOf()]
@@ -71,7 +77,7 @@ describe('a digest that is known', () => {
     expect(await statusOf(`${other}/blobs/${sha512}`)).toBe(404)
   })
 
-  test('is gone from a repository for good, however warm it is elsewhere', async () => {
+  test('is gone from a repository for good, however warm it is elsewhere', patient, async () => {
     const [name, other] = [nameOf(), nameOf()]
     const image = imageOf()
     for (const each of [name, other]) await client.pushImage(each, image, '1')
