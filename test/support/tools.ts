@@ -22,6 +22,7 @@ const tools = {
   buildah: { names: ['buildah'], folders: pathFolders() },
   skopeo: { names: ['skopeo'], folders: pathFolders() },
   crane: { names: ['crane'], folders: [toolFolder, ...pathFolders()] },
+  regctl: { names: ['regctl'], folders: [toolFolder, ...pathFolders()] },
   'distribution v3': { names: ['registry'], folders: [toolFolder] },
   curl: { names: ['curl'], folders: pathFolders() },
   strace: { names: ['strace'], folders: pathFolders() },
