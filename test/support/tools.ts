@@ -23,6 +23,8 @@ const tools = {
   skopeo: { names: ['skopeo'], folders: pathFolders() },
   crane: { names: ['crane'], folders: [toolFolder, ...pathFolders()] },
   regctl: { names: ['regctl'], folders: [toolFolder, ...pathFolders()] },
+  helm: { names: ['helm'], folders: [toolFolder, ...pathFolders()] },
+  cosign: { names: ['cosign'], folders: [toolFolder, ...pathFolders()] },
   'distribution v3': { names: ['registry'], folders: [toolFolder] },
   curl: { names: ['curl'], folders: pathFolders() },
   strace: { names: ['strace'], folders: pathFolders() },

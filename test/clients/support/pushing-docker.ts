@@ -5,6 +5,9 @@ import type { Machine } from './machine.ts'
 import type { PushSite } from './push-site.ts'
 import type { Pushing } from './pushing.ts'
 
+/** An image of a gigabyte takes its time. */
+const patient = { timeoutMs: 240_000 }
+
 export async function dockerPushing(
   machine: Machine,
   { host, isSecure }: PushSite,
@@ -16,9 +19,9 @@ export async function dockerPushing(
   return {
     ...dockerClient(docker),
     async copy(from, to) {
-      await docker(['pull', '--quiet', from])
+      await docker(['pull', '--quiet', from], patient)
       await docker(['tag', from, to])
-      const said = await docker(['push', to])
+      const said = await docker(['push', to], patient)
       await docker(['rmi', '--force', to, from])
       return digestsIn(said).at(-1) ?? ''
     },
