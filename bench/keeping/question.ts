@@ -10,8 +10,16 @@ import { flippedBit } from './flipped-bit.ts'
 import { hotWhileAtWork } from './hot-while-at-work.ts'
 import { manyImages } from './many-images.ts'
 import { powerCuts } from './power-cuts.ts'
+import { pushKills } from './push-kills.ts'
 
-const cases: readonly KeepingCase[] = [busyReaders, flippedBit, powerCuts, hotWhileAtWork, manyImages]
+const cases: readonly KeepingCase[] = [
+  busyReaders,
+  flippedBit,
+  powerCuts,
+  hotWhileAtWork,
+  manyImages,
+  pushKills,
+]
 
 export const keeping: Question = {
   name: 'keeping',
