@@ -1,4 +1,5 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
+import { failpoint } from '../flow/failpoint.ts'
 import type { Holds } from '../flow/holds.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -30,7 +31,9 @@ export function createKeep({ blobs, metadata, holds, onError, now = Date.now }: 
     const manifest = { digest, mediaType, size: bytes.length }
     try {
       using _hold = await holds.hold(digest)
+      failpoint('kept-unwritten')
       await blobs.write(digest, bytes)
+      failpoint('kept-written')
       await metadata.recordManifest({
         repository,
         ...manifest,
@@ -38,6 +41,7 @@ export function createKeep({ blobs, metadata, holds, onError, now = Date.now }: 
         children: [...manifests, ...layers],
         ...(tag !== undefined && { tag: { tag, checkedAt: now() } }),
       })
+      failpoint('kept-recorded')
     } catch (error) {
       onError(error)
     }
