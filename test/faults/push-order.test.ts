@@ -5,29 +5,37 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../src/oci/digest.ts'
+import { mediaTypes } from '../../src/oci/manifest.ts'
 import { createPusher, startHosted } from '../support/hosted.ts'
+import { contentOf } from '../support/images.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 import { describeWith, toolPath } from '../support/tools.ts'
 
+const empty = contentOf(mediaTypes.ociIndex, Buffer.from('{"schemaVersion":2,"manifests":[]}'))
 const calls = 'write,writev,sendto,sendmsg,fsync,fdatasync,rename,renameat,renameat2'
 
 describeWith(['strace'], 'what is answered 201', () => {
-  test('is on the disk before: its bytes, its name, the database', { timeout: 120_000 }, async () => {
-    const order = await orderOf('full')
+  test.each([
+    'blob',
+    'manifest',
+  ] as const)('is on the disk before, as a %s: its bytes, its name, the database', {
+    timeout: 120_000,
+  }, async (kind) => {
+    const order = await orderOf('full', kind)
     const places = ['bytes', 'name', 'folder', 'database', 'answer'].map((what) => order.indexOf(what))
     expect(places, order.join()).not.toContain(-1)
     expect(places, order.join()).toEqual([...places].sort((a, b) => a - b))
   })
 
   test('with fast durability costs no sync', { timeout: 120_000 }, async () => {
-    const order = await orderOf('fast')
+    const order = await orderOf('fast', 'blob')
     expect(order).toEqual(['name', 'answer'])
   })
 })
 
-/** What happened of the things that matter, in the order in which it was done with, while one blob was pushed. */
-async function orderOf(durability: string): Promise<string[]> {
+/** What happened of the things that matter, in the order in which it was done with, while one was pushed. */
+async function orderOf(durability: string, kind: 'blob' | 'manifest'): Promise<string[]> {
   await using folder = await temporaryDirectory()
   await using edge = await startHosted({ env: { OUTPORT_DURABILITY: durability } })
   const client = createPusher(edge)
@@ -36,12 +44,16 @@ async function orderOf(durability: string): Promise<string[]> {
     return { bytes, digest: digestOf(bytes) }
   }
   await client.pushBlob('team/app', blob('before'))
-  const { bytes, digest } = blob('traced')
-  const location = await client.begin('team/app')
+  const { bytes, digest } = kind === 'blob' ? blob('traced') : empty
+  const location = kind === 'blob' ? await client.begin('team/app') : ''
   const file = join(folder.path, 'trace')
   {
     await using _trace = await trace(edge.pid, file)
-    expect((await client.send('PUT', `${location}&digest=${digest}`, { body: bytes })).status).toBe(201)
+    const put =
+      kind === 'blob'
+        ? client.send('PUT', `${location}&digest=${digest}`, { body: bytes })
+        : client.putManifest('team/app', empty, '1')
+    expect((await put).status).toBe(201)
   }
   return eventsIn(await readFile(file, 'latin1'), digest.slice('sha256:'.length))
 }
@@ -77,7 +89,7 @@ function eventsIn(text: string, hex: string): string[] {
 
 function eventOf(call: string, hex: string): string | undefined {
   const isSync = /^f(data)?sync\(/.test(call)
-  if (isSync && call.includes('.upload>')) return 'bytes'
+  if (isSync && call.includes('/uploads/')) return 'bytes'
   if (isSync && call.includes(`/blobs/sha256/${hex.slice(0, 2)}>`)) return 'folder'
   if (isSync && call.includes('outport.db-wal>')) return 'database'
   if (/^rename/.test(call) && call.includes(`${hex}"`)) return 'name'
