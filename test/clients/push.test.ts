@@ -35,6 +35,7 @@ describe.each([
         const digest = await copies(client, pushing, path)
         // The rest is the same with TLS.
         if (isSecure) return
+        await lists(pushing, path)
         await pushesUnderDigests(client, pushing, path, digest)
         await joins(pushing, path)
         await removes(pushing, path)
@@ -55,6 +56,11 @@ describe.each([
     const { status } = await createPusher(site.edge, {}).send('GET', `/v2/${path}/manifests/1`)
     expect(status).toBe(401)
     return digest
+  }
+
+  async function lists({ tags, repositories }: Pushing, path: string): Promise<void> {
+    if (tags) expect(await tags(`${site.host}/${path}`)).toEqual(['1'])
+    if (repositories) expect(await repositories()).toContain(path)
   }
 
   async function pushesUnderDigests(client: PushClient, pushing: Pushing, path: string, digest: string) {

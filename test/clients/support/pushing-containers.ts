@@ -72,6 +72,8 @@ export async function skopeoPushing(machine: Machine, { host, isSecure }: PushSi
     async pull(image) {
       return digestsIn(await readFile(join(await fetched(image), 'index.json'), 'utf8'))
     },
+    tags: async (repository) =>
+      JSON.parse(await skopeo('list-tags', `--${tls}`, `docker://${repository}`)).Tags,
     remove: (image) => skopeo('delete', `--${tls}`, `docker://${image}`),
   }
 }

@@ -29,6 +29,8 @@ export async function cranePushing(machine: Machine, { host, isSecure }: PushSit
       await crane('index', 'append', ...images.flatMap((image) => ['--manifest', image]), '--tag', to)
       return digestOf(to)
     },
+    tags: async (repository) => linesIn(await crane('ls', repository)),
+    repositories: async () => linesIn(await crane('catalog', host)),
     remove: (image) => crane('delete', image),
   }
 }
@@ -59,6 +61,11 @@ export async function regctlPushing(machine: Machine, { host, isSecure }: PushSi
       await regctl('index', 'create', to, ...images.flatMap((image) => ['--ref', image]))
       return digestOf(to)
     },
+    tags: async (repository) => linesIn(await regctl('tag', 'ls', repository)),
     remove: (image) => regctl(image.includes('@') ? 'manifest' : 'tag', 'delete', image),
   }
+}
+
+function linesIn(said: string): string[] {
+  return said.trim().split('\n')
 }

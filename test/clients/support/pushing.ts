@@ -13,6 +13,9 @@ export interface Pushing {
   pull(image: string): Promise<string[]>
   /** Makes an index of two images of its repository and pushes it. @returns its digest */
   join?(images: readonly [string, string], to: string): Promise<string>
+  tags?(repository: string): Promise<string[]>
+  /** Of the whole site. */
+  repositories?(): Promise<string[]>
   /** Takes a tag or a digest away from the registry. */
   remove?(image: string): Promise<unknown>
 }
