@@ -7,6 +7,7 @@ import { addEvict } from './cli/evict.ts'
 import { addExplain } from './cli/explain.ts'
 import { addExport } from './cli/export.ts'
 import { addFsck } from './cli/fsck.ts'
+import { addGc } from './cli/gc.ts'
 import { addImport } from './cli/import.ts'
 import { addLs } from './cli/ls.ts'
 import { addPin } from './cli/pin.ts'
@@ -27,8 +28,8 @@ const program = new Command('outport')
   .addHelpText('after', `\nSettings, by environment variable:\n${settingsTable()}`)
 
 const commands = [
-  ...[addServe, addPolicy, addStatus, addDoctor, addLs, addExplain, addPull, addEvict, addPin, addFsck],
-  ...[addBackup, addImport, addExport, addTls, addCompletion],
+  ...[addServe, addPolicy, addStatus, addDoctor, addLs, addExplain, addPull, addEvict, addPin],
+  ...[addGc, addFsck, addBackup, addImport, addExport, addTls, addCompletion],
 ]
 for (const add of commands) add(program)
 

@@ -70,7 +70,11 @@ export async function openOffline(settings: Config, version: string): Promise<Se
   const loaded = await policyLoader(config)()
   if ('problems' in loaded) throw new StartError(loaded.problems.map(formatProblem).join('\n'))
   const { site } = loaded
-  const quiet = { ...site, cache: { ...site.cache, scrub: false as const } }
+  const quiet = {
+    ...site,
+    cache: { ...site.cache, scrub: false as const },
+    gc: { ...site.gc, everyMs: false as const },
+  }
   return createServer({ config, log: createLogger({ rest: 'silent', parts: {} }), version, site: quiet })
 }
 

@@ -15,7 +15,7 @@ import { createApps, doorsOf } from './server/doors.ts'
 import { createHandlers, type Parts } from './server/handlers.ts'
 import { showNode } from './server/observed.ts'
 import { openRenewal } from './server/renewal.ts'
-import { openFills, openScrub, openStores } from './server/stores.ts'
+import { openFills, openGc, openScrub, openStores } from './server/stores.ts'
 import { openTroubles, type Takeover } from './server/troubles.ts'
 
 export interface ServerOptions {
@@ -68,15 +68,17 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 
   const handlers = createHandlers(parts, owned)
   const { buffers } = handlers
+  const gc = owned.use(openGc(shared, stores, () => state.site))
   const scrub = owned.use(openScrub(shared, stores, handlers.heal, site.cache))
   const follow = (next: Site) => {
     followSite(parts, next)
     scrub.follow(next.cache.scrub)
     state.site = next
+    gc.follow(next.gc)
     policies = { at: Date.now() }
     access.follow(next).catch((err: unknown) => log.error({ err }, 'no administrator could be made'))
   }
-  const shown = { parts, clock, certificates, policies: () => policies }
+  const shown = { parts, clock, certificates, policies: () => policies, gc }
   const troubles = owned.use(openTroubles(shown))
   showNode({ ...shown, version, troubles, buffers, isDraining })
   const apps = createApps({
@@ -87,7 +89,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   state.doors = doors
   owned.defer(() => closeDoors(doors, AbortSignal.abort()))
   const commands = createNodeCommands({
-    ...{ version, parts, handlers, doors, certificates, troubles },
+    ...{ version, parts, handlers, doors, certificates, troubles, gc },
     mirror: config.mirror.name,
   })
   owned.use(await openAdmin(shared, commands))

@@ -2,6 +2,7 @@ import type { Trouble } from '../flow/troubles.ts'
 import type { Certificates, ServedCertificate } from '../http/certificates.ts'
 import type { Face } from '../http/context.ts'
 import { type FsckEvent, type FsckOptions, fsck } from '../jobs/fsck.ts'
+import type { Gc } from '../jobs/gc.ts'
 import { type GiveUpEvent, type GiveUpOptions, giveUp } from '../jobs/give-up.ts'
 import type { ImageRow, Metadata } from '../metadata/metadata.ts'
 import type { PartsEvent, PartsRequest } from '../transfer/export-parts.ts'
@@ -27,6 +28,8 @@ export interface Commands {
   pull(request: PullRequest, signal: AbortSignal): AsyncIterable<PullEvent>
   /** See {@link evictTargetOf} for `images` and {@link giveUp} for what is done with them. */
   evict(request: { images: string[]; dry: boolean }, signal: AbortSignal): AsyncIterable<GiveUpEvent>
+  /** See {@link Gc}. */
+  gc: Gc['run']
   /** All of them, at once. */
   pins(request: Nothing, signal: AbortSignal): AsyncIterable<PinLine[]>
   /** A plain name is taken for a repository as people say it. */
@@ -50,6 +53,7 @@ export const commandNames = Object.keys({
   reloadCertificates: true,
   pull: true,
   evict: true,
+  gc: true,
   pins: true,
   pin: true,
   unpin: true,
@@ -87,6 +91,7 @@ export interface CommandsOptions {
   fsck: FsckOptions
   pull: PullOptions
   evict: GiveUpOptions
+  gc: Commands['gc']
   pins: PinOptions
   explain: ExplainOptions
   import: Importer
@@ -126,6 +131,7 @@ export function createCommands(options: CommandsOptions): Commands {
       const targets = images.map((text) => evictTargetOf(site(), mirror, text))
       yield* giveUp(options.evict, targets, dry, signal)
     },
+    gc: options.gc,
     async *pins() {
       yield pinLines(options.pins)
     },

@@ -11,6 +11,7 @@ export const troubleCodes = [
   'certificates-not-loaded',
   'database',
   'policies-wrong',
+  'gc-failed',
 ] as const
 export type TroubleCode = (typeof troubleCodes)[number]
 

@@ -10,19 +10,26 @@ export interface Usage extends AsyncDisposable {
   reading(digest: Digest): Disposable
   /** Somebody reads it, or has used it since the last time uses were written. */
   isInUse(digest: Digest): boolean
+  /** Hears of all uses from now on until it is disposed of. */
+  watch(): UseWatch
   /** Writes what was collected. */
   flush(): Promise<void>
 }
 
+export interface UseWatch extends Disposable {
+  has(digest: Digest): boolean
+}
+
 export interface UsageOptions {
   stored: Pick<Stored, 'touch'>
-  /** Uses that could not be written are forgotten: they only decide what goes first. */
+  /** Uses that could not be written are written with the next, or forgotten where they are many. */
   onError(error: unknown): void
   now?: () => number
 }
 
 const flushMs = 10_000
 const mostCollected = 10_000
+const mostKept = mostCollected / 2
 
 export function createUsage({ stored, onError, now = Date.now }: UsageOptions): Usage {
   let collected = new Map<Digest, number>()
@@ -30,18 +37,25 @@ export function createUsage({ stored, onError, now = Date.now }: UsageOptions): 
   let leaving = new Map<Digest, number>()
   const flushes = createTurns()
   const readers = new Map<Digest, number>()
+  const watches = new Set<Set<Digest>>()
   const timer = setInterval(() => void flush(), flushMs).unref()
 
   function flush(): Promise<void> {
     return flushes.take(async () => {
       leaving = collected
       collected = new Map()
-      if (leaving.size > 0) await stored.touch(leaving).catch(onError)
+      try {
+        if (leaving.size > 0) await stored.touch(leaving)
+      } catch (error) {
+        onError(error)
+        if (leaving.size < mostKept) collected = new Map([...leaving, ...collected])
+      }
       leaving = new Map()
     })
   }
   function used(digest: Digest): void {
     collected.set(digest, now())
+    for (const seen of watches) seen.add(digest)
     if (collected.size >= mostCollected) void flush()
   }
   return {
@@ -60,6 +74,14 @@ export function createUsage({ stored, onError, now = Date.now }: UsageOptions): 
           if (left > 0) readers.set(digest, left)
           else readers.delete(digest)
         },
+      }
+    },
+    watch() {
+      const seen = new Set<Digest>()
+      watches.add(seen)
+      return {
+        has: (digest) => seen.has(digest),
+        [Symbol.dispose]: () => void watches.delete(seen),
       }
     },
     isInUse: (digest) => readers.has(digest) || collected.has(digest) || leaving.has(digest),

@@ -29,15 +29,23 @@ export async function copyDatabase(connection: Pick<SqliteConnection, 'query'>, 
   }
 }
 
-/**
- * The same for a database that is in use elsewhere, or by nobody.
- * @returns the digests of what is stored, as the copy has them
- */
+/** The same for a database that is in use elsewhere, or by nobody. */
+export async function copyUsedDatabase(file: string, copy: string): Promise<void> {
+  await reading(file, (connection) => copyDatabase(connection, copy))
+}
+
+/** As {@link copyUsedDatabase}. @returns the digests of what is stored, as the copy has them */
 export async function copyOfDatabase(file: string, copy: string): Promise<Digest[]> {
-  await using open = new AsyncDisposableStack()
-  const reading = (path: string) =>
-    open.adopt(createSqliteConnection({ file: path, access: 'read', durability: 'full' }), (it) => it.close())
-  await copyDatabase(reading(file), copy)
-  const { rows } = await reading(copy).query('select digest from stored order by digest', [])
+  await copyUsedDatabase(file, copy)
+  const { rows } = await reading(copy, (it) => it.query('select digest from stored order by digest', []))
   return (rows as { digest: Digest }[]).map(({ digest }) => digest)
+}
+
+async function reading<Value>(file: string, read: (it: SqliteConnection) => Promise<Value>): Promise<Value> {
+  const connection = createSqliteConnection({ file, access: 'read', durability: 'full' })
+  try {
+    return await read(connection)
+  } finally {
+    await connection.close()
+  }
 }

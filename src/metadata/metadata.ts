@@ -12,6 +12,7 @@ export interface Metadata {
   images: Images
   pins: Pins
   pushes: Pushes
+  garbage: Garbage
   /** All of it or nothing, durable when it resolves: manifest row, children, link, tag and its place among the stored. */
   recordManifest(record: ManifestRecord): Promise<void>
   /** All of it or nothing, durable when it resolves: its links and its place among the stored. */
@@ -201,6 +202,8 @@ export interface PushRecord extends Omit<ManifestRecord, 'origin' | 'tag'> {
 
 /** What clients write to repositories, and what only is there where they do. */
 export interface Pushes {
+  /** The repository has what another one has; noted as a use of it. Durable when it resolves. */
+  mount(repository: RepositoryName, digest: Digest): Promise<void>
   /** All of it or nothing, durable when it resolves: manifest row, children, link, tags, referrer and its place among the stored. */
   manifest(record: PushRecord): Promise<void>
   /** The repository no longer holds it; nor do its tags point to it. All or nothing. */
@@ -216,4 +219,36 @@ export interface Pushes {
     after: Digest | undefined,
     limit: number,
   ): Promise<{ digest: Digest; descriptor: string }[]>
+}
+
+/** What clients have pushed and nothing needs any more. */
+export interface Garbage {
+  /** Such links of a repository among the next `limit` of its links behind `after`, in the order of their digests. */
+  links(
+    repository: RepositoryName,
+    rules: GarbageRules,
+    after: Digest | undefined,
+    limit: number,
+  ): Promise<GarbagePage>
+  /**
+   * Removes those of the links that still are such, in one transaction. `find` says that they are gone as soon as this is
+   * called. Nobody may put a manifest to the repository, nor link any of `digests`, until it resolves.
+   * @returns those that went, durably
+   */
+  unlink(repository: RepositoryName, digests: readonly Digest[], rules: GarbageRules): Promise<Digest[]>
+  /** What no repository links, among the next `limit` that are stored behind `after`, in the order of their digests. */
+  stored(after: Digest | undefined, limit: number): Promise<GarbagePage>
+}
+
+export interface GarbagePage {
+  found: Digest[]
+  /** From where to go on; absent: there is no more. */
+  last: Digest | undefined
+}
+
+export interface GarbageRules {
+  /** Blobs that no manifest of the repository names; or manifests that nothing leads to: no tag, no index, no subject. */
+  kind: 'blob' | 'manifest'
+  /** Milliseconds since 1970: what was linked or used since is none. */
+  before: { created: number; used: number }
 }

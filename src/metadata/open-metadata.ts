@@ -1,5 +1,6 @@
 import { createSteadyClock } from '../flow/steady-clock.ts'
 import { type DatabaseOptions, openDatabase } from './database.ts'
+import { createGarbage } from './garbage.ts'
 import { createImages } from './images.ts'
 import { createLinks } from './links.ts'
 import { createManifests } from './manifests.ts'
@@ -34,7 +35,8 @@ export async function openMetadata({
     stored,
     images: createImages(database),
     pins: createPins(database),
-    pushes: createPushes(database, { links, tags }, writeManifest),
+    pushes: createPushes(database, { links, tags, stored }, writeManifest),
+    garbage: createGarbage(database, links),
     recordManifest({ tag, ...record }) {
       const { repository, digest, mediaType, size } = record
       return writeManifest(record, tag ? [{ repository, digest, mediaType, size, ...tag }] : [])

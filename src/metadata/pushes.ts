@@ -1,11 +1,13 @@
-import { type CompiledQuery, sql } from 'kysely'
+import { type CompiledQuery, type RawBuilder, sql } from 'kysely'
+import type { Digest } from '../oci/digest.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { Database } from './database.ts'
 import type { Pushes, PushRecord } from './metadata.ts'
 import type { ContentRows, WriteManifest } from './record-manifest.ts'
 
 export function createPushes(
   { query, write }: Database,
-  { links, tags }: Pick<ContentRows, 'links' | 'tags'>,
+  { links, tags, stored }: Pick<ContentRows, 'links' | 'tags' | 'stored'>,
   writeManifest: WriteManifest,
 ): Pushes {
   function insertReferrer({ repository, digest, referrer }: PushRecord): CompiledQuery[] {
@@ -35,12 +37,36 @@ export function createPushes(
     )
   }
 
+  function use(digests: RawBuilder<Digest>): CompiledQuery {
+    const now = stored.now()
+    return sql`update stored set used_at = ${now} where used_at < ${now} and digest in ${digests}`.compile(
+      query,
+    )
+  }
+
+  /** What a tag leaves counts as used: whoever has just resolved it may come for it, and what is untagged goes by its age. */
+  function useTagged(repository: RepositoryName, names: readonly Tag[]): CompiledQuery {
+    return use(sql<Digest>`(
+      select digest from tag
+      where repository = ${repository} and name in (select value from json_each(${JSON.stringify(names)}))
+    )`)
+  }
+
   return {
+    mount(repository, digest) {
+      const mounted = [{ repository, digest, origin: 'mounted' as const }]
+      const written = write([...links.insert(mounted), use(sql<Digest>`(${digest})`)])
+      links.remember(mounted, written)
+      return written
+    },
     manifest(record) {
       const { repository, digest, mediaType, size } = record
       const checkedAt = Date.now()
       const tagged = record.tags.map((tag) => ({ repository, tag, digest, mediaType, size, checkedAt }))
-      const more = [keepParts(record), ...insertReferrer(record)]
+      const more = {
+        first: record.tags.length > 0 ? [useTagged(repository, record.tags)] : [],
+        last: [keepParts(record), ...insertReferrer(record)],
+      }
       return writeManifest({ ...record, origin: 'pushed' }, tagged, more)
     },
     async unlink(repository, digest) {
@@ -61,7 +87,7 @@ export function createPushes(
     },
     untag(repository, tag) {
       const gone = query.deleteFrom('tag').where('repository', '=', repository).where('name', '=', tag)
-      const written = write([gone.compile()])
+      const written = write([useTagged(repository, [tag]), gone.compile()])
       tags.removed(repository, tag, written)
       return written
     },

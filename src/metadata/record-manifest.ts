@@ -14,26 +14,27 @@ export interface ContentRows {
   stored: StoredRows
 }
 
-/** All of it or nothing, durable when it resolves. @param more written after its own rows */
+/** All of it or nothing, durable when it resolves. @param more written before its own rows, and after them */
 export type WriteManifest = (
   record: Omit<ManifestRecord, 'tag'>,
   tagged: readonly TagRow[],
-  more?: readonly CompiledQuery[],
+  more?: { first: readonly CompiledQuery[]; last: readonly CompiledQuery[] },
 ) => Promise<void>
 
 export function createWriteManifest(
   { write }: Database,
   { links, tags, manifests, stored }: ContentRows,
 ): WriteManifest {
-  return (record, tagged, more = []) => {
+  return (record, tagged, { first, last } = { first: [], last: [] }) => {
     const { repository, digest, size, origin } = record
     const held = [{ repository, digest, origin }]
     const written = write([
+      ...first,
       ...manifests.insert(record),
       ...links.insert(held),
       stored.upsert({ digest, size, usedAt: stored.now() }),
       ...tagged.map(tags.upsert),
-      ...more,
+      ...last,
     ])
     manifests.remember(record, written)
     links.remember(held, written)

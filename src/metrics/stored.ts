@@ -35,6 +35,28 @@ export function createStoredMetrics(registry: Registry) {
       help: 'Their bytes.',
       registers,
     }),
+    gcRuns: new Counter({
+      name: 'outport_gc_runs_total',
+      help: 'Times that garbage was collected, by whether all of it could be: done, failed or stopped.',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    gcUnlinked: new Counter({
+      name: 'outport_gc_unlinked_total',
+      help: 'Manifests and blobs that were pushed to a repository, and that it holds no more because nothing needed them.',
+      labelNames: ['kind'] as const,
+      registers,
+    }),
+    gcBytes: new Counter({
+      name: 'outport_gc_bytes_total',
+      help: 'Bytes that went because no repository held them any more.',
+      registers,
+    }),
+    gcAt: new Gauge({
+      name: 'outport_gc_last_timestamp_seconds',
+      help: 'When all garbage was collected the last time; 0: not since the start.',
+      registers,
+    }),
     scrubbed: new Counter({
       name: 'outport_scrub_blobs_total',
       help: 'Stored blobs that were looked through for what the disk has changed, by what was found.',

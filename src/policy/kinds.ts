@@ -1,5 +1,6 @@
 import { cacheDocument } from './cache-document.ts'
 import { calendarDocument } from './calendar-document.ts'
+import { gcDocument } from './gc-document.ts'
 import { projectDocument } from './project-document.ts'
 import { registryDocument } from './registry-document.ts'
 
@@ -9,6 +10,7 @@ export const kinds = {
   project: projectDocument,
   cache: cacheDocument,
   calendar: calendarDocument,
+  gc: gcDocument,
 } as const
 
 export type Kind = keyof typeof kinds

@@ -2,7 +2,7 @@ import type { Site } from '../projects/project.ts'
 import { type Checked, checkSource } from './check.ts'
 import { parseYaml } from './parse-yaml.ts'
 import { formatPlace, type Problem, type Warning } from './problem.ts'
-import { compileCache, compileProject, defaultCache } from './projects.ts'
+import { compileCache, compileGc, compileProject, defaultCache } from './projects.ts'
 import { checkConflicts, checkNames } from './references.ts'
 import { compileRegistry, type Secrets } from './registries.ts'
 import { type CompiledProject, checkMirror, checkSite, type Surroundings, warnings } from './site-rules.ts'
@@ -102,6 +102,7 @@ async function compile(documents: readonly Checked[], options: LoadOptions): Pro
     .map(({ body, source }) => ({ project: compileProject(body), source }))
   const caches = documents.filter((document) => document.kind === 'cache')
   const [cache] = caches
+  const gc = documents.find((document) => document.kind === 'gc')
 
   problems.push(...checkSite(projects, registries, surroundings))
   const site: Site = Object.freeze({
@@ -110,6 +111,7 @@ async function compile(documents: readonly Checked[], options: LoadOptions): Pro
     cache: cache
       ? compileCache(cache.body, surroundings.diskBytes, formatPlace(cache.source.spot(['pins'])))
       : defaultCache(surroundings.diskBytes),
+    gc: compileGc(gc?.body),
   })
   return { site, projects, problems, warnings: warnings(projects, registries) }
 }

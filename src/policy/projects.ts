@@ -1,7 +1,8 @@
 import { parsePattern } from '../oci/pattern.ts'
-import type { CacheSettings, Project } from '../projects/project.ts'
+import type { CacheSettings, GcSettings, Project } from '../projects/project.ts'
 import type { CacheDocument } from './cache-document.ts'
 import { cacheDocument } from './cache-document.ts'
+import { type GcDocument, gcDocument } from './gc-document.ts'
 import type { ProjectDocument } from './project-document.ts'
 
 const minuteMs = 60_000
@@ -53,6 +54,16 @@ export function compileCache(
 /** What holds where no document says anything. */
 export function defaultCache(diskBytes: number | undefined): CacheSettings {
   return compileCache(cacheDocument.parse({ kind: 'cache' }), diskBytes)
+}
+
+/** Without a document what holds where it says nothing. */
+export function compileGc(body: GcDocument = gcDocument.parse({ kind: 'gc' })): GcSettings {
+  const { every, grace, untagged } = body
+  return Object.freeze({
+    everyMs: typeof every === 'number' ? every : false,
+    graceMs: grace,
+    ...(untagged !== undefined && { untaggedMs: untagged }),
+  })
 }
 
 function scrubOf(scrub: CacheDocument['scrub']): CacheSettings['scrub'] {

@@ -49,8 +49,8 @@ function conflicts(claims: readonly Claim[]): Problem[] {
 function nameClaim(source: Source): Claim[] {
   const [kind, name] = [valueAt(source.value, ['kind']), valueAt(source.value, ['name'])]
   if (!isKind(kind)) return []
-  if (kind === 'cache')
-    return [{ space: kind, key: kind, source, path: ['kind'], what: 'one cache document a site' }]
+  if (kind === 'cache' || kind === 'gc')
+    return [{ space: kind, key: kind, source, path: ['kind'], what: `one ${kind} document a site` }]
   return typeof name === 'string'
     ? [{ space: kind, key: name, source, path: ['name'], what: `a name that no other ${kind} has` }]
     : []

@@ -5,7 +5,7 @@ import type { FieldPath } from './problem.ts'
 type Schema = z.core.JSONSchema.BaseSchema
 
 const anyDocument = z
-  .discriminatedUnion('kind', [kinds.registry, kinds.project, kinds.cache, kinds.calendar])
+  .discriminatedUnion('kind', [kinds.registry, kinds.project, kinds.cache, kinds.calendar, kinds.gc])
   .meta({ title: 'Outport policies', description: 'One document of the policies folder' })
 
 /** JSON schema of a document, for editors: draft 7, which is what YAML language servers know best. */

@@ -8,6 +8,7 @@ export interface Site {
   projects: ReadonlyMap<string, Project>
   registries: ReadonlyMap<string, RegistrySettings>
   cache: CacheSettings
+  gc: GcSettings
 }
 
 /** Hosted without `proxy`, a mirror with it, virtual with `proxy` and `push`. */
@@ -45,6 +46,15 @@ export interface CacheSettings {
   scrub: false | { everyMs: number; rate: number }
   /** Bytes of small blobs and manifests kept in memory. */
   memory: number
+}
+
+/** When what was pushed and nothing needs any more goes. */
+export interface GcSettings {
+  everyMs: number | false
+  /** What was pushed or asked for since stays. */
+  graceMs: number
+  /** Absent: manifests without a tag stay. */
+  untaggedMs?: number
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { failpoint } from '../flow/failpoint.ts'
-import { createGates } from '../flow/gates.ts'
+import type { Gates } from '../flow/gates.ts'
 import type { Holds } from '../flow/holds.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
@@ -39,16 +39,16 @@ export interface HoldingsOptions {
   metadata: Pick<Metadata, 'links' | 'tags' | 'manifests' | 'pushes' | 'stored'>
   holds: Pick<Holds<Digest>, 'hold'>
   bytesOf: FallbackTagsOptions['bytesOf']
+  /** What a manifest points to does not go between the look at it and the commit: who unlinks closes them. */
+  gates: Gates<RepositoryName>
 }
 
 const mostNamed = 10
 
 export function createHoldings(options: HoldingsOptions): Holdings {
-  const { blobs, metadata, holds } = options
+  const { blobs, metadata, holds, gates } = options
   const { links, tags, manifests, pushes } = metadata
-  /** What a manifest points to does not go between the look at it and the commit. */
-  const gates = createGates<RepositoryName>()
-  const fallbackTags = createFallbackTags({ ...options, gates })
+  const fallbackTags = createFallbackTags(options)
 
   async function checkChildren({ repository, sparse }: ManifestPush, manifest: Manifest): Promise<void> {
     const wanted = childrenOf(manifest).filter((child) => !isNondistributable(child))

@@ -18,15 +18,15 @@ export interface Mounts {
 
 export interface MountsOptions {
   blobs: Pick<BlobStore, 'find'>
-  metadata: Pick<Metadata, 'links'>
+  metadata: Pick<Metadata, 'links' | 'pushes'>
   holds: Pick<Holds<Digest>, 'hold'>
 }
 
-export function createMounts({ blobs, metadata: { links }, holds }: MountsOptions): Mounts {
+export function createMounts({ blobs, metadata: { links, pushes }, holds }: MountsOptions): Mounts {
   async function mount(repository: RepositoryName, digest: Digest, from: RepositoryName): Promise<boolean> {
     using _hold = await holds.hold(digest)
     if (!(await links.find(from, digest)) || !(await blobs.find(digest))) return false
-    await links.add([{ repository, digest, origin: 'mounted' }])
+    await pushes.mount(repository, digest)
     return true
   }
   return {

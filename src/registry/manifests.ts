@@ -23,6 +23,8 @@ export function createManifestHandler({ manifests, prefetcher, usage, resolved }
     { reference }: Extract<RegistryPath, { kind: 'manifest' }>,
   ): Promise<Response> => {
     const isHead = c.req.method === 'HEAD'
+    // Before it is found: what is used does not go meanwhile.
+    if (reference.kind === 'digest') usage.used(reference.digest)
     const repository = resolved(target)
     const answer = await manifests.resolve(repository, reference, !isHead, signalOf(c))
     c.set('cache', answer.source)

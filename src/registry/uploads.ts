@@ -1,6 +1,7 @@
 import { type DiskWatch, isDiskFull } from '../flow/disk-trouble.ts'
 import { type HttpContext, signalOf } from '../http/context.ts'
 import { receive } from '../http/request-body.ts'
+import type { Usage } from '../jobs/usage.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Metrics } from '../metrics.ts'
 import {
@@ -35,6 +36,7 @@ export interface UploadHandlerOptions {
   metadata: Pick<Metadata, 'links'>
   metrics: Pick<Metrics, 'uploadBytes' | 'mounted'>
   disk: Pick<DiskWatch, 'kept'>
+  usage: Pick<Usage, 'used'>
 }
 
 type UploadPath = Extract<RegistryPath, { kind: 'upload' }>
@@ -47,7 +49,7 @@ interface Place {
 
 /** distribution-spec "Pushing blobs" and "Mounting a blob from another repository". */
 export function createUploadHandler(options: UploadHandlerOptions) {
-  const { uploads, states, mounts, metadata, metrics, disk } = options
+  const { uploads, states, mounts, metadata, metrics, disk, usage } = options
 
   async function begin(
     c: HttpContext,
@@ -120,6 +122,7 @@ export function createUploadHandler(options: UploadHandlerOptions) {
     await using upload = await uploads.take(state.id, state.algorithm)
     if (!upload) {
       // Its answer got lost, and it is sent again.
+      usage.used(digest)
       if (await metadata.links.find(state.repository, digest)) return created(c, name, digest)
       throw unknown()
     }

@@ -7,6 +7,7 @@ import type { Config } from '../config/config.ts'
 import type { Troubles } from '../flow/troubles.ts'
 import type { Certificates } from '../http/certificates.ts'
 import type { OpenDoor } from '../http/listen.ts'
+import type { Gc } from '../jobs/gc.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Importer, ImportOptions } from '../transfer/import.ts'
@@ -19,19 +20,20 @@ export interface NodeCommandsOptions {
   doors: readonly OpenDoor[]
   certificates: Certificates
   troubles: Pick<Troubles, 'all'>
+  gc: Pick<Gc, 'run'>
   /** The default mirror's project. */
   mirror: string
 }
 
 export function createNodeCommands(options: NodeCommandsOptions): Commands {
-  const { version, parts, handlers, doors, certificates, troubles, mirror } = options
+  const { version, parts, handlers, doors, certificates, troubles, gc, mirror } = options
   const { heal, images, local, resolved } = handlers
   const { stores, clients, site } = parts
   const { metadata, blobs, holds, pins, space, usage } = stores
   const startedAt = new Date().toISOString()
   const named = { site, mirror }
   return createCommands({
-    ...{ metadata, certificates },
+    ...{ metadata, certificates, gc: gc.run },
     fsck: { stored: metadata.stored, blobs, holds, heal },
     pull: { ...named, images, resolved, usage },
     evict: { metadata, space, usage, pins: () => [...site().cache.pins, ...pins.patterns()] },

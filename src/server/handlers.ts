@@ -98,7 +98,7 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
     write: createWriteHandler({
       uploads,
       states: uploadStates,
-      ...{ metadata, metrics, disk: stores.pushDisk },
+      ...{ metadata, metrics, usage, disk: stores.pushDisk },
       mounts: createMounts(stores),
       holdings: createHoldings({
         ...stores,

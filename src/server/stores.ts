@@ -8,8 +8,10 @@ import { lockDataDirectory } from '../coordination/data-lock.ts'
 import { createFills, type Fills, type FillsOptions } from '../fill/fills.ts'
 import { findLeftovers, type Leftovers } from '../fill/leftovers.ts'
 import { createDiskWatch, type DiskWatch } from '../flow/disk-trouble.ts'
+import { createGates, type Gates } from '../flow/gates.ts'
 import { createHolds, type Holds } from '../flow/holds.ts'
 import { requestId } from '../flow/request-scope.ts'
+import { createGc, type Gc } from '../jobs/gc.ts'
 import { openPins, type Pins } from '../jobs/pins.ts'
 import { createScrub, type Scrub, type ScrubOptions } from '../jobs/scrub.ts'
 import { type DiskSpace, openSpace, type Space } from '../jobs/space.ts'
@@ -20,19 +22,24 @@ import type { Metadata } from '../metadata/metadata.ts'
 import { openMetadata } from '../metadata/open-metadata.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { CacheSettings } from '../projects/project.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { CacheSettings, Site } from '../projects/project.ts'
 import { openUploadStates, type UploadStates } from '../push/upload-states.ts'
 import { openUploads, type Uploads } from '../push/uploads.ts'
 import { type ArrivalsOptions, clearArrivals } from '../transfer/arrivals.ts'
 
 export interface Stores {
   metadata: Metadata
+  /** Its file. */
+  database: string
   blobs: BlobStore
   /** Folder of the growing files. */
   fills: string
   leftovers: Leftovers
   /** Of digests that something is about to point to. */
   holds: Holds<Digest>
+  /** Shared while a manifest is put, closed while something is unlinked. */
+  gates: Gates<RepositoryName>
   usage: Usage
   space: Space
   disk(): Promise<DiskSpace>
@@ -83,6 +90,7 @@ export async function openStores(
   const onError = (err: unknown) => log.part('jobs').warn({ err }, 'keeping the cache within its budget')
   const leftovers = await findLeftovers(data.fills)
   const holds = createHolds<Digest>()
+  const gates = createGates<RepositoryName>()
   await clearArrivals({ file: data.arrivals, blobs, stored: metadata.stored, holds })
   const { now } = metadata.stored
   const usage = owned.use(createUsage({ stored: metadata.stored, onError, now }))
@@ -112,10 +120,10 @@ export async function openStores(
     }),
   )
   const uploadStates = await openUploadStates(join(data.keys, 'uploads'), site)
-  const { fills, uploads: drafts, arrivals, keys } = data
+  const { fills, uploads: drafts, arrivals, keys, database } = data
   return {
-    ...{ metadata, blobs, leftovers, holds, usage, space, pins, disk, uploads, uploadStates },
-    ...{ fills, drafts, arrivals, keys, sync, pushDisk: createDiskWatch() },
+    ...{ metadata, blobs, leftovers, holds, gates, usage, space, pins, disk, uploads, uploadStates },
+    ...{ fills, drafts, arrivals, keys, sync, database, pushDisk: createDiskWatch() },
   }
 }
 
@@ -147,6 +155,31 @@ export function openScrub(
       log.info({ digest, isHealed }, 'a stored blob that was not right any more was looked for again')
     },
     onError: (err) => log.warn({ err }, 'checking what is stored'),
+  })
+}
+
+/** @param site as it is now */
+export function openGc({ log: all, metrics }: StoresOptions, stores: Stores, site: () => Site): Gc {
+  const { metadata, pins, space } = stores
+  const log = all.part('jobs')
+  return createGc({
+    ...stores,
+    now: metadata.stored.now,
+    rules: site().gc,
+    pins: () => [...site().cache.pins, ...pins.patterns()],
+    onEnd({ outcome, error, ms, ...gone }) {
+      const { manifests, blobs, bytes } = gone
+      metrics.gcRuns.inc({ outcome })
+      metrics.gcUnlinked.inc({ kind: 'manifest' }, manifests)
+      metrics.gcUnlinked.inc({ kind: 'blob' }, blobs)
+      metrics.gcBytes.inc(bytes)
+      if (outcome === 'done') metrics.gcAt.setToCurrentTime()
+      if (outcome === 'failed') log.error({ ...gone, ms, err: error }, 'garbage could not be collected')
+      else log.info({ ...gone, ms, outcome }, 'garbage collected')
+      // Its account is of what is stored.
+      if (bytes > 0)
+        space.tidy().catch((err: unknown) => log.warn({ err }, 'keeping the cache within its budget'))
+    },
   })
 }
 

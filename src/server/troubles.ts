@@ -3,6 +3,7 @@ import type { DiskTrouble } from '../flow/disk-trouble.ts'
 import { errorCodeOf } from '../flow/error-code.ts'
 import { createTroubles, type Finding, type TroubleSource, type Troubles } from '../flow/troubles.ts'
 import type { ServedCertificate } from '../http/certificates.ts'
+import type { Gc } from '../jobs/gc.ts'
 import { NoRoomError, type Space } from '../jobs/space.ts'
 import type { FollowedCertificates } from './certificates.ts'
 import type { Parts } from './handlers.ts'
@@ -20,6 +21,7 @@ export interface TroublesOptions {
   clock: Clock
   certificates: FollowedCertificates
   policies(): Takeover
+  gc: Pick<Gc, 'hasFailed'>
 }
 
 /** Follows them, and says in the log when they begin and end. */
@@ -32,7 +34,7 @@ export function openTroubles(options: TroublesOptions): Troubles {
   })
 }
 
-function sourcesOf({ parts, clock, certificates, policies }: TroublesOptions): TroubleSource[] {
+function sourcesOf({ parts, clock, certificates, policies, gc }: TroublesOptions): TroubleSource[] {
   const { clients, fills, stores } = parts
   return [
     () =>
@@ -55,6 +57,7 @@ function sourcesOf({ parts, clock, certificates, policies }: TroublesOptions): T
     () => maybe('certificates-not-loaded', certificates.reloaded().failed),
     () => maybe('database', stores.metadata.trouble()),
     () => maybe('policies-wrong', policies().failed),
+    () => maybe('gc-failed', gc.hasFailed() ? 'garbage could not be collected: the log says why' : undefined),
   ]
 }
 

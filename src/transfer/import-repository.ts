@@ -145,17 +145,18 @@ async function readManifest(
 
 type Keeping = Pick<
   ImportRepositoryOptions,
-  'place' | 'blobs' | 'metadata' | 'holds' | 'expect' | 'now' | 'dry' | 'replace' | 'onNote'
+  'place' | 'blobs' | 'metadata' | 'holds' | 'usage' | 'expect' | 'now' | 'dry' | 'replace' | 'onNote'
 >
 
 async function keepManifest(
-  { place, blobs, metadata, holds, expect }: Keeping,
+  { place, blobs, metadata, holds, usage, expect }: Keeping,
   digest: Digest,
   { mediaType, manifests, blobs: layers }: Manifest,
   bytes: Buffer,
   { referrer, tag }: { referrer?: Referrer | undefined; tag?: { tag: Tag; checkedAt: number } },
 ): Promise<void> {
   const { repository, origin } = place
+  usage.used(digest)
   using _hold = await holds.hold(digest)
   const link = await metadata.links.find(repository, digest)
   // What a mirror had here before may go; what is imported on purpose may not.
@@ -174,13 +175,14 @@ async function keepManifest(
 
 /** @returns whether it stands for `digest` now */
 async function putTag(
-  { place, metadata, now = Date.now, dry, replace, onNote }: Keeping,
+  { place, metadata, usage, now = Date.now, dry, replace, onNote }: Keeping,
   tag: Tag,
   digest: Digest,
   { mediaType, size }: Exclude<Outcome, 'incomplete'>,
 ): Promise<boolean> {
   const { repository, project, origin } = place
   const row = await metadata.tags.find(repository, tag)
+  if (row) usage.used(row.digest)
   if (row?.digest === digest) return true
   if (row && !replace) {
     onNote(

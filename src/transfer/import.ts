@@ -1,6 +1,7 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Room } from '../fill/room.ts'
 import type { Holds } from '../flow/holds.ts'
+import type { Usage } from '../jobs/usage.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Site } from '../projects/project.ts'
@@ -55,6 +56,8 @@ export interface ImportOptions {
   metadata: Metadata
   blobs: BlobStore
   holds: Holds<Digest>
+  /** What is found here is not to go before it is pointed to. */
+  usage: Pick<Usage, 'used'>
   room: Pick<Room, 'take' | 'landed' | 'giveBack' | 'kept'>
   site(): Site
   /** Where bytes stand until they are whole. */

@@ -28,7 +28,7 @@ export interface ImportedBlobsOptions extends ImportOptions, Pick<ImportRequest,
 const atATime = 4
 
 export function createImportedBlobs(options: ImportedBlobsOptions): ImportedBlobs {
-  const { metadata, blobs, holds, room, source, sums, dry, signal } = options
+  const { metadata, blobs, holds, usage, room, source, sums, dry, signal } = options
   const slots = createSlots(atATime)
   const flight = createSingleFlight<void>()
   /** Once is enough to find out. */
@@ -52,6 +52,7 @@ export function createImportedBlobs(options: ImportedBlobsOptions): ImportedBlob
   ): Promise<void> {
     using _hold = await holds.hold(digest)
     if (await isKnown(digest, size)) {
+      await metadata.links.add([{ repository, digest, origin }])
       sums.present += 1
       return
     }
@@ -95,6 +96,7 @@ export function createImportedBlobs(options: ImportedBlobsOptions): ImportedBlob
   return {
     async take(place, digest, size) {
       const { repository, origin } = place
+      usage.used(digest)
       const isLinked = (await metadata.links.find(repository, digest)) !== undefined
       if (isLinked && (await isHere(digest, size))) return
       if (size !== undefined && !(await isHere(digest, size))) {

@@ -60,15 +60,43 @@ test('what is read is in use until its last reader has left', async () => {
   expect(usage.isInUse(digest('a'))).toBe(false)
 })
 
-test('uses that cannot be written are told of, and forgotten', async () => {
-  const { usage, errors, touch } = collecting()
+test('uses that cannot be written are told of, and written with the next', async () => {
+  const { usage, errors, touch, written } = collecting()
   await using _ = usage
   touch.mockRejectedValueOnce(new Error('full'))
   usage.used(digest('a'))
   await usage.flush()
-  await usage.flush()
   expect(errors).toEqual([new Error('full')])
+  expect(usage.isInUse(digest('a'))).toBe(true)
+  usage.used(digest('b'))
+  await usage.flush()
+  expect(written).toEqual([
+    [
+      [digest('a'), 1],
+      [digest('b'), 2],
+    ],
+  ])
+})
+
+test('very many that cannot be written are forgotten', async () => {
+  const { usage, touch } = collecting()
+  await using _ = usage
+  touch.mockRejectedValueOnce(new Error('full'))
+  for (let at = 0; at < 6_000; at++) usage.used(digest(String(at)))
+  await usage.flush()
+  await usage.flush()
   expect(touch).toHaveBeenCalledTimes(1)
+})
+
+test('who watches hears of every use meanwhile, written or not', async () => {
+  const { usage } = collecting()
+  await using _ = usage
+  usage.used(digest('before'))
+  using uses = usage.watch()
+  usage.used(digest('a'))
+  usage.reading(digest('b'))[Symbol.dispose]()
+  await usage.flush()
+  expect(['before', 'a', 'b'].map((each) => uses.has(digest(each)))).toEqual([false, true, true])
 })
 
 test('what is being written is in use until it is, also for who asks to have it written meanwhile', async () => {

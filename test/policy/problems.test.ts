@@ -29,17 +29,17 @@ describe('a problem names file, line, column, document, field, what was expected
     [
       'an unknown kind, with the nearest',
       'kind: projct\nname: x\n',
-      'a.yaml:1:7 kind: expected registry, project, cache or calendar, found "projct"; did you mean "project"?',
+      'a.yaml:1:7 kind: expected registry, project, cache, calendar or gc, found "projct"; did you mean "project"?',
     ],
     [
       'a kind of a later version',
       'kind: replication\nname: x\n',
-      'a.yaml:1:7 kind: expected registry, project, cache or calendar, found "replication"',
+      'a.yaml:1:7 kind: expected registry, project, cache, calendar or gc, found "replication"',
     ],
     [
       'a document that is no mapping',
       '- a\n- b\n',
-      'a.yaml:1:1: expected a mapping with kind: registry, project, cache or calendar, found a list',
+      'a.yaml:1:1: expected a mapping with kind: registry, project, cache, calendar or gc, found a list',
     ],
     [
       'a reference, with the nearest name',
@@ -60,6 +60,16 @@ describe('a problem names file, line, column, document, field, what was expected
       'a pattern, with the reason',
       `${hub}---\n${project}proxy: docker-hub\npublic: ["{a", "b"]\n`,
       'a.yaml:8:10 project "docker.io" › public[0]: expected a pattern such as library/** ("{" without "}"), found "{a"',
+    ],
+    [
+      'an interval that is none',
+      'kind: gc\nevery: 10ms\n',
+      'a.yaml:2:8 gc › every: expected a duration such as 1d, from 1s on, or false, found "10ms"',
+    ],
+    [
+      'a second document of which a site has one',
+      'kind: gc\n---\nkind: gc\n',
+      'a.yaml:3:7 gc › kind: expected one gc document a site, found "gc", which a.yaml:1:7 has too',
     ],
     [
       'a value behind an alias, where it is used',

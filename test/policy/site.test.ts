@@ -194,6 +194,18 @@ describe('the cache', () => {
   })
 })
 
+test('garbage goes every day, and as the document says', async () => {
+  const day = 86_400_000
+  expect((await siteOf(hub)).gc).toEqual({ everyMs: day, graceMs: day })
+  const gcOf = async (text: string) => (await siteOf(`kind: gc\n${text}\n`)).gc
+  expect(await gcOf('every: false')).toEqual({ everyMs: false, graceMs: day })
+  expect(await gcOf('every: 1s\ngrace: 2h\nuntagged: 7d')).toEqual({
+    everyMs: 1000,
+    graceMs: day / 12,
+    untaggedMs: 7 * day,
+  })
+})
+
 describe('what a mirror opens to everybody with a credential is named', () => {
   const login = `${hub}credential: { username: me, password: { env: T } }\n`
   const given: Given = { env: { T: 'x' } }

@@ -18,6 +18,7 @@ const known: Readonly<Record<string, Pick<Mistake, 'code' | 'advice'>>> = {
   'disk-broken': { ...ofDisk, advice: 'look at the disk of the data folder, and at the log of its system' },
   'cache-full': { ...ofDisk, advice: 'give the cache a larger budget, or pin less' },
   'policies-wrong': { code: 'policies-wrong', advice: 'the log of the node says where' },
+  'gc-failed': { code: 'degraded', advice: 'its log says why; until then what was deleted takes room' },
   'clock-wrong': {
     code: 'clock-wrong',
     advice: 'set the clock of the node, and have something keep it right',
