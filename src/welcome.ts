@@ -1,17 +1,17 @@
 import type { Config } from './config/config.ts'
 import type { OpenDoor } from './http/listen.ts'
-import { isHosted, isPublicMirror, onlyMirrors, type Project, type Site } from './projects/project.ts'
+import { isPublicMirror, onlyMirrors, type Project, type Site } from './projects/project.ts'
 
 /** What somebody who has just started a node needs to know, in a few lines. */
 export function welcome(config: Config, doors: readonly OpenDoor[], site: Site): string {
   const shown = doors.map(({ face, url }) => (face === 'registry' ? url : `${url} (${face})`))
   const projects = [...site.projects.values()]
   const namesOf = (which: (project: Project) => boolean) => projects.filter(which).map(({ name }) => name)
-  const hosted = namesOf(isHosted)
+  const pushed = namesOf(({ push }) => push)
   return [
     `outport listens on ${shown.join(', ')}`,
     `mirrors ${namesOf(isPublicMirror).join(', ') || 'nothing'}, keeps it in ${config.data}`,
-    ...(hosted.length > 0 ? [`hosts ${hosted.join(', ')}`] : []),
+    ...(pushed.length > 0 ? [`hosts ${pushed.join(', ')}`] : []),
     hint(config, doors, site),
     '',
   ].join('\n')

@@ -47,6 +47,8 @@ export interface Explanation {
     checkedAt?: string
     /** Upstream is asked after this; absent: before the next answer. */
     freshUntil?: string
+    /** Of a tag where both may be: whose it is. */
+    tagOf?: 'this site' | 'upstream'
     /** Upstream's last word: it has no such tag, or does not give it. */
     withheld?: TagRow['withheld']
     usedAt?: string
@@ -154,11 +156,13 @@ function cacheOf(
   }
 }
 
-function freshnessTold(row: TagRow, { freshness, proxy }: Project) {
-  const { checkedAt, withheld } = row
+function freshnessTold(row: TagRow, { freshness, proxy, push }: Project) {
+  const { checkedAt, withheld, own } = row
+  if (own) return proxy && { tagOf: 'this site' as const }
   const isFresh = proxy !== undefined && freshnessOf(row, freshness, Date.now()).kind === 'fresh'
   const forMs = freshness.find(({ tag }) => tag(row.tag))?.forMs ?? 0
   return {
+    ...(proxy && push && { tagOf: 'upstream' as const }),
     ...(proxy && { checkedAt: isoOf(checkedAt) }),
     ...(isFresh && { freshUntil: isoOf(checkedAt + forMs) }),
     ...(withheld !== undefined && { withheld }),

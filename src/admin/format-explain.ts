@@ -66,13 +66,19 @@ const withheldWords = {
   refused: 'upstream does not give it to us',
 } as const
 
+const tagWords = {
+  'this site': 'pushed here: upstream is not asked for it',
+  upstream: "upstream's",
+} as const
+
 function formatCache(cache: Explanation['cache'], now: number): Row[] {
-  const { digest, isWhole, bytes, parts, missing, checkedAt, freshUntil, withheld, usedAt } = cache
+  const { digest, isWhole, bytes, parts, missing, tagOf, checkedAt, freshUntil, withheld, usedAt } = cache
   const ago = (iso: string) => `${formatAge(now - Date.parse(iso))} ago`
   const count = isWhole ? `whole: ${parts} parts` : `${parts - missing.length} of ${parts} parts`
   const more = missing.length - mostMissing
   const until = freshUntil === undefined ? 'no more' : `until ${freshUntil}`
   return [
+    ...row('tag', tagOf && tagWords[tagOf]),
     ...row('digest', digest ?? 'nothing is known of it'),
     ...row('here', digest && `${count}, ${formatBytes(bytes)}`),
     ...missing

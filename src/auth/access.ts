@@ -20,8 +20,8 @@ export interface AccessSubject {
   /** The repository as the client says it, and as its tokens name it. */
   name: string
   public: boolean
-  /** Its content is what is pushed to it. */
-  hosted: boolean
+  /** It holds what is pushed to it, be it beside what it mirrors. */
+  push: boolean
 }
 
 /**
@@ -42,7 +42,7 @@ export function decide(
     case 'push':
     case 'delete':
       if (!mayAll) return 'refuse'
-      return subject.hosted ? 'allow' : 'read-only'
+      return subject.push ? 'allow' : 'read-only'
     default:
       return action satisfies never
   }

@@ -16,7 +16,7 @@ export interface LinkRows extends Links {
 }
 
 export function createLinks({ query, write }: Database, cacheEntries: number): LinkRows {
-  const cache = createRowCache<Link>(cacheEntries)
+  const cache = createRowCache<Link>(cacheEntries, (there) => there.origin === 'filled')
 
   function insert(links: readonly Link[]): CompiledQuery[] {
     const created_at = Date.now()
@@ -59,9 +59,10 @@ export function createLinks({ query, write }: Database, cacheEntries: number): L
       }
       return held
     },
-    async isUsed(repository) {
-      const first = query.selectFrom('link').select('digest').where('repository', '=', repository).limit(1)
-      return (await first.executeTakeFirst()) !== undefined
+    async isUsed(repository, which) {
+      const all = query.selectFrom('link').select('digest').where('repository', '=', repository)
+      const meant = which === 'kept' ? all.where('origin', '<>', 'filled') : all
+      return (await meant.limit(1).executeTakeFirst()) !== undefined
     },
     async repositories(after = '', limit) {
       // From one name to the next: a plain `distinct` would read every link.

@@ -37,11 +37,11 @@ export interface Links {
   holders(digest: Digest): Promise<RepositoryName[]>
   /** Those of `digests` that `repository` holds, and how many bytes each has. */
   among(repository: RepositoryName, digests: readonly Digest[]): Promise<Map<Digest, number>>
-  /** Whether it holds anything. */
-  isUsed(repository: RepositoryName): Promise<boolean>
+  /** Whether it holds anything; `kept`: that did not just come from upstream. */
+  isUsed(repository: RepositoryName, which?: 'kept'): Promise<boolean>
   /** Those that hold something, in byte order, after `after`. */
   repositories(after: string | undefined, limit: number): Promise<RepositoryName[]>
-  /** All or none. An existing link keeps its origin. `find` sees them as soon as this is called. */
+  /** All or none. An existing link keeps its origin, unless that is `filled`. `find` sees them as soon as this is called. */
   add(links: readonly Link[]): Promise<void>
   /** Links to what is stored, in the order of repository and digest, from behind `after` on. */
   stored(after: LinkKey | undefined, limit: number): Promise<LinkKey[]>
@@ -55,8 +55,10 @@ export interface TagRow {
   digest: Digest
   mediaType: string
   size: number
-  /** Milliseconds since 1970: when upstream last confirmed it. */
+  /** Milliseconds since 1970: when upstream last confirmed it, or when it was pushed. */
   checkedAt: number
+  /** It was pushed here: upstream has no say in it, whatever it calls so. */
+  own?: true
   /** Upstream's last word was that there is no such tag, or that we may not have it. */
   withheld?: 'absent' | 'refused'
 }
@@ -66,14 +68,17 @@ export type TaggedDigest = TagKey & Pick<TagRow, 'digest'>
 
 export interface Tags {
   find(repository: RepositoryName, tag: Tag): Promise<TagRow | undefined>
-  /** Inserts or replaces; `find` sees it as soon as this is called. */
+  /**
+   * Inserts or replaces; `find` sees it as soon as this is called. Only an own one takes the place of an own one: what is
+   * heard from upstream meanwhile, or was asked before, is dropped.
+   */
   put(row: TagRow): Promise<void>
   /** Nothing is known of it any more, unless it stands for another digest; `find` says so when this resolves. */
   remove(repository: RepositoryName, tag: Tag, digest: Digest): Promise<void>
   /** Every tag of the site in the order of repository and name, from behind `after` on; names with a colon too. */
   all(after: TagKey | undefined, limit: number): Promise<TaggedDigest[]>
   /** In byte order, after `after`. Neither what upstream withholds, nor rows whose name has a colon, which no tag can have. */
-  list(repository: RepositoryName, after: string | undefined, limit: number): Promise<Tag[]>
+  list(repository: RepositoryName, after: string | undefined, limit: number, which?: 'own'): Promise<Tag[]>
 }
 
 export interface ManifestRecord {

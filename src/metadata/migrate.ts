@@ -9,6 +9,7 @@ import * as checked from './migrations/0003-checked.ts'
 import * as pins from './migrations/0004-pins.ts'
 import * as referrers from './migrations/0005-referrers.ts'
 import * as linked from './migrations/0006-linked.ts'
+import * as ownTags from './migrations/0007-own-tags.ts'
 import type { SqliteConnection } from './sqlite-connection.ts'
 import { createSqliteDialect } from './sqlite-dialect.ts'
 
@@ -20,6 +21,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0004-pins': pins,
   '0005-referrers': referrers,
   '0006-linked': linked,
+  '0007-own-tags': ownTags,
 }
 
 /**

@@ -62,7 +62,8 @@ export function createPushes(
     manifest(record) {
       const { repository, digest, mediaType, size } = record
       const checkedAt = Date.now()
-      const tagged = record.tags.map((tag) => ({ repository, tag, digest, mediaType, size, checkedAt }))
+      const row = { repository, digest, mediaType, size, checkedAt, own: true as const }
+      const tagged = record.tags.map((tag) => ({ ...row, tag }))
       const more = {
         first: record.tags.length > 0 ? [useTagged(repository, record.tags)] : [],
         last: [keepParts(record), ...insertReferrer(record)],

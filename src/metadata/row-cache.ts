@@ -6,7 +6,7 @@ export interface RowCache<Row> {
   find(key: string, load: () => Promise<Row | undefined>): Promise<Row | undefined>
   /** `row` takes the place of what is there. `find` answers with it from now on, and forgets it when `written` rejects. */
   replaced(key: string, row: Row, written: Promise<unknown>): void
-  /** As `replaced`, but a row that is there already stays. */
+  /** As `replaced`, but a row that is there already stays, unless it yields. */
   added(key: string, row: Row, written: Promise<unknown>): void
   /** There is no such row any more. As `replaced`. */
   removed(key: string, written: Promise<unknown>): void
@@ -30,11 +30,23 @@ interface Ahead<Row> {
   writes: Write<Row>[]
 }
 
-/** Writes to one key that succeed settle in the order of their calls. `max` bounds what is kept beyond the writes under way. */
-export function createRowCache<Row>(max: number): RowCache<Row> {
+/**
+ * Writes to one key that succeed settle in the order of their calls.
+ * @param max bounds what is kept beyond the writes under way
+ * @param yields whether a row that is there gives way to one that is added
+ */
+export function createRowCache<Row>(
+  max: number,
+  yields: (there: Row) => boolean = () => false,
+): RowCache<Row> {
   const rows = new LRUCache<string, { row: Row | undefined }>({ max })
   const ahead = new Map<string, Ahead<Row>>()
   const reads = new Map<string, Promise<Row | undefined>>()
+
+  function after(known: Known<Row>, { row, replaces }: Write<Row>): Known<Row> {
+    if (replaces) return { row }
+    return known && (known.row === undefined || yields(known.row)) ? { row } : known
+  }
 
   async function read(key: string, load: () => Promise<Row | undefined>): Promise<Row | undefined> {
     const shared = reads.get(key)
@@ -78,11 +90,11 @@ export function createRowCache<Row>(max: number): RowCache<Row> {
   return {
     async find(key, load) {
       const entry = ahead.get(key)
-      const known = entry ? entry.writes.reduce(after<Row>, entry.base) : rows.get(key)
+      const known = entry ? entry.writes.reduce(after, entry.base) : rows.get(key)
       if (known) return known.row
       const hoped = [...(entry?.writes ?? [])]
       const stored = await read(key, load)
-      return stored ?? hoped.find((write) => !write.failed)?.row
+      return hoped.filter(({ failed }) => !failed).reduce(after, { row: stored })?.row
     },
     replaced: (key, row, written) => note(key, { row, replaces: true, failed: false }, written),
     added: (key, row, written) => note(key, { row, replaces: false, failed: false }, written),
@@ -94,9 +106,4 @@ export function createRowCache<Row>(max: number): RowCache<Row> {
       if (entry) entry.base = undefined
     },
   }
-}
-
-function after<Row>(known: Known<Row>, { row, replaces }: Write<Row>): Known<Row> {
-  if (replaces) return { row }
-  return known && known.row === undefined ? { row } : known
 }

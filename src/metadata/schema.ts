@@ -45,6 +45,7 @@ export interface TagTable {
   size: number
   checked_at: number
   withheld: NonNullable<TagRow['withheld']> | null
+  own: 0 | 1
 }
 
 /** A manifest or blob whose bytes are on the disk. */

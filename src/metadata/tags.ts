@@ -13,19 +13,25 @@ export interface TagRows extends Tags {
 }
 
 export function createTags({ query, write }: Database, cacheEntries: number): TagRows {
-  const cache = createRowCache<TagRow>(cacheEntries)
+  const cache = createRowCache<TagRow>(cacheEntries, (there) => !there.own)
 
   function upsert(row: TagRow): CompiledQuery {
     const { repository, name, ...values } = columnsOf(row)
     return query
       .insertInto('tag')
       .values({ repository, name, ...values })
-      .onConflict((conflict) => conflict.columns(['repository', 'name']).doUpdateSet(values))
+      .onConflict((conflict) =>
+        conflict
+          .columns(['repository', 'name'])
+          .doUpdateSet(values)
+          .where(sql<boolean>`tag.own <= excluded.own`),
+      )
       .compile()
   }
 
   function remember(row: TagRow, written: Promise<void>): void {
-    cache.replaced(keyOf(row.repository, row.tag), rowOf(columnsOf(row)), written)
+    const note = row.own ? cache.replaced : cache.added
+    note(keyOf(row.repository, row.tag), rowOf(columnsOf(row)), written)
   }
 
   async function load(repository: RepositoryName, tag: Tag): Promise<TagRow | undefined> {
@@ -63,21 +69,22 @@ export function createTags({ query, write }: Database, cacheEntries: number): Ta
       const rows = await rest.orderBy('repository').orderBy('name').limit(limit).execute()
       return rows.map(({ repository, name, digest }) => ({ repository, tag: name, digest }))
     },
-    async list(repository, after, limit) {
+    async list(repository, after, limit, which) {
       const all = query
         .selectFrom('tag')
         .select('name')
         .where('repository', '=', repository)
         .where(sql<boolean>`name not like '%:%'`)
         .where('withheld', 'is', null)
-      const rest = after === undefined ? all : all.where(sql<boolean>`name > ${after}`)
+      const meant = which === 'own' ? all.where('own', '=', 1) : all
+      const rest = after === undefined ? meant : meant.where(sql<boolean>`name > ${after}`)
       const rows = await rest.orderBy('name').limit(limit).execute()
       return rows.map((row) => row.name)
     },
   }
 }
 
-function columnsOf({ repository, tag, digest, mediaType, size, checkedAt, withheld }: TagRow): TagTable {
+function columnsOf({ repository, tag, digest, mediaType, size, checkedAt, withheld, own }: TagRow): TagTable {
   return {
     repository,
     name: tag,
@@ -86,10 +93,11 @@ function columnsOf({ repository, tag, digest, mediaType, size, checkedAt, withhe
     size,
     checked_at: checkedAt,
     withheld: withheld ?? null,
+    own: own ? 1 : 0,
   }
 }
 
-function rowOf({ repository, name, digest, media_type, size, checked_at, withheld }: TagTable): TagRow {
+function rowOf({ repository, name, digest, media_type, size, checked_at, withheld, own }: TagTable): TagRow {
   return Object.freeze({
     repository,
     tag: name,
@@ -98,6 +106,7 @@ function rowOf({ repository, name, digest, media_type, size, checked_at, withhel
     size,
     checkedAt: checked_at,
     ...(withheld !== null && { withheld }),
+    ...(own === 1 && { own: true as const }),
   })
 }
 

@@ -24,7 +24,15 @@ export const projectDocument = mapping({
     })
     .optional()
     .describe('The registry that this project mirrors, or a path of it; absent: hosted here'),
-  push: flag.optional().describe('Default: true without proxy, false with it'),
+  push: flag
+    .optional()
+    .describe(
+      'Default: true without proxy, false with it; with both, own content goes before that of the registry',
+    ),
+  shadow: list(pattern, 'a list of patterns such as v*-acme')
+    .min(1, { error: 'a list of at least one pattern' })
+    .optional()
+    .describe('With proxy and push: the tags that may be pushed. Default: all'),
   public: z
     .union([flag, list(pattern, 'a list').min(1, { error: 'a list of at least one pattern' })], {
       error: 'true, false or a list of patterns such as library/**',

@@ -13,12 +13,15 @@ const lastRules = [
   { tag: parsePattern('**'), forMs: 60 * minuteMs },
 ]
 
+const allTags = [parsePattern('**')]
+
 export function compileProject(body: ProjectDocument): Project {
   const own = body.freshness.map((rule) => ({ tag: rule.tag, forMs: rule.for }))
   return Object.freeze({
     name: body.name,
     ...(body.proxy && { proxy: body.proxy }),
     push: body.push ?? body.proxy === undefined,
+    shadow: body.shadow ?? allTags,
     public: body.public,
     freshness: [...own, ...lastRules],
     stale: { when: body.stale.when, forMs: body.stale.for },

@@ -1,9 +1,9 @@
-import { isPublicMirror, type Project } from '../projects/project.ts'
+import { isPublicMirror, isVirtual, type Project } from '../projects/project.ts'
 import type { Checked } from './check.ts'
 import { quote } from './found.ts'
 import { nearest } from './nearest.ts'
 import { type FieldPath, formatField, type Problem, type Warning } from './problem.ts'
-import type { Source } from './source.ts'
+import { type Source, valueAt } from './source.ts'
 
 /** What this machine adds to the folder: where the doors are, and how large the disk is. */
 export interface Surroundings {
@@ -29,6 +29,7 @@ export function checkSite(
   return [
     ...mirrorDoorMissing(projects, surroundings),
     ...projects.flatMap((each) => openDeputy(each, registries)),
+    ...projects.flatMap(shadowOfNothing),
   ]
 }
 
@@ -59,6 +60,13 @@ function openDeputy(
   if (project.public !== true || !(upstream?.credential || upstream?.clientCertificate)) return []
   const expected = `false, or a list of patterns, because registry ${quote(upstream.name)} is asked with a credential`
   return [problem(source, ['public'], expected, 'true')]
+}
+
+/** Elsewhere all tags are pushed, or none. */
+function shadowOfNothing({ project, source }: CompiledProject): Problem[] {
+  if (valueAt(source.value, ['shadow']) === undefined || isVirtual(project)) return []
+  const expected = 'shadow only in a project with proxy and push: true'
+  return [problem(source, ['shadow'], expected, project.proxy ? 'a proxy project' : 'a hosted project')]
 }
 
 /** Only the name that somebody asked for has to be there; without the usual one there is no default mirror. */
@@ -92,17 +100,8 @@ export function warnings(
 
 function projectWarnings({ project, source }: CompiledProject): Warning[] {
   const said: [boolean, FieldPath, string][] = [
-    [
-      project.push && project.proxy !== undefined,
-      ['push'],
-      'pushing to a project with proxy is not possible yet',
-    ],
     [project.prefetch !== false && !project.proxy, ['prefetch'], 'without proxy there is nothing to fetch'],
-    [
-      project.sparse && project.proxy !== undefined,
-      ['sparse'],
-      'what is mirrored may always be there in part',
-    ],
+    [project.sparse && !project.push, ['sparse'], 'what is mirrored may always be there in part'],
   ]
   return said.filter(([holds]) => holds).map(([, path, message]) => warning(source, path, message))
 }

@@ -6,7 +6,7 @@ import {
   type RepositoryName,
 } from '../oci/reference.ts'
 import type { RegistrySettings } from '../upstream/registry-client.ts'
-import { isHosted, isPublicMirror, onlyMirrors, type Project, type Site } from './project.ts'
+import { isPublicMirror, onlyMirrors, type Project, type Site } from './project.ts'
 
 /** How a request came in, which decides what its names mean. `as`: by a host name under which the site serves a registry. */
 export type Door = { face: 'registry' } | { face: 'mirror' } | { face: 'as'; registry: string }
@@ -63,7 +63,10 @@ function byDoor(
 ): Target | undefined {
   if (ns !== undefined) {
     const registry = [...site.registries.values()].find((each) => each.ns === ns)
-    const projects = door.face === 'mirror' ? publicMirrors(site) : [...site.projects.values()]
+    // Who asks so takes the answer for that registry's own: what is pushed here is none of it.
+    const projects = [...site.projects.values()].filter(
+      door.face === 'mirror' ? isPublicMirror : ({ push }) => !push,
+    )
     const target = registry && byUpstreamName(projects, registry, name)
     return target && { ...target, namespace: ns }
   }
@@ -98,7 +101,7 @@ export function byProject(site: Site, name: RepositoryName): Target | undefined 
   const slash = name.indexOf('/')
   if (slash === -1) {
     const library = site.projects.get('library')
-    return library && isHosted(library) ? targetOf(library, name) : undefined
+    return library?.push ? byProject(site, parseRepositoryName(`library/${name}`)) : undefined
   }
   const project = site.projects.get(name.slice(0, slash))
   if (!project) return undefined
@@ -109,7 +112,7 @@ export function byProject(site: Site, name: RepositoryName): Target | undefined 
   return targetOf(project, path, registry)
 }
 
-/** Among several projects of one upstream the longest path wins. */
+/** Among several projects of one upstream the longest path wins, and a mirror over what is pushed to. */
 function byUpstreamName(
   projects: readonly Project[],
   registry: RegistrySettings,
@@ -119,7 +122,9 @@ function byUpstreamName(
   const [nearest] = projects
     .filter((project) => project.proxy?.registry === registry.name)
     .filter(({ proxy }) => proxy?.path === '' || name.startsWith(`${proxy?.path}/`))
-    .sort((a, b) => (b.proxy?.path.length ?? 0) - (a.proxy?.path.length ?? 0))
+    .sort(
+      (a, b) => (b.proxy?.path.length ?? 0) - (a.proxy?.path.length ?? 0) || Number(a.push) - Number(b.push),
+    )
   if (!nearest?.proxy) return undefined
   const path = nearest.proxy.path === '' ? name : name.slice(nearest.proxy.path.length + 1)
   return targetOf(nearest, path, registry)
@@ -140,8 +145,4 @@ function withLibrary(registry: RegistrySettings, name: string): string {
 
 function registryOf(site: Site, project: Project): RegistrySettings | undefined {
   return project.proxy && site.registries.get(project.proxy.registry)
-}
-
-function publicMirrors(site: Site): Project[] {
-  return [...site.projects.values()].filter(isPublicMirror)
 }

@@ -1,6 +1,6 @@
 import type { Pattern } from '../oci/pattern.ts'
 import type { Platform } from '../oci/platform.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
 import type { RegistrySettings } from '../upstream/registry-client.ts'
 
 /** What this site is told to do: the compiled documents of `policies/`. Frozen; a reload makes another. */
@@ -19,6 +19,8 @@ export interface Project {
     path: string
   }
   push: boolean
+  /** The tags that may be pushed, and so be other than upstream's. */
+  shadow: readonly Pattern[]
   /** `true`, `false`, or the patterns (over the name within the project) of its public repositories. */
   public: boolean | readonly Pattern[]
   /** First match wins. */
@@ -70,9 +72,14 @@ export function isPublicMirror(project: Project): boolean {
   return project.proxy !== undefined && !project.push && project.public !== false
 }
 
-/** Its content is what is pushed to it, and nothing else. */
-export function isHosted(project: Project): boolean {
-  return project.push && !project.proxy
+/** What is pushed to it goes before what its upstream has. */
+export function isVirtual(project: Project): boolean {
+  return project.push && project.proxy !== undefined
+}
+
+/** Whether `tag` may be pushed. By the name alone, so that it holds whether upstream can be asked or not. */
+export function mayShadow({ shadow }: Project, tag: Tag): boolean {
+  return shadow.some((matches) => matches(tag))
 }
 
 /** @param path the repository's name within the project */

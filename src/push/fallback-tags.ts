@@ -37,10 +37,10 @@ export function createFallbackTags(options: FallbackTagsOptions): FallbackTags {
   const { blobs, holds, gates, bytesOf } = options
   const { links, tags, pushes, stored } = options.metadata
 
-  /** `undefined`: there is no tag, or it is no listing. */
+  /** `undefined`: there is no tag, or it is no listing, or one that upstream keeps. */
   async function listingUnder(repository: RepositoryName, tag: Tag): Promise<Listing | undefined> {
     const row = await tags.find(repository, tag)
-    if (row?.mediaType !== mediaTypes.ociIndex) return undefined
+    if (!row?.own || row.mediaType !== mediaTypes.ociIndex) return undefined
     const bytes = await bytesOf(repository, row.digest)
     if (!bytes) return undefined
     parseManifest(bytes, row.mediaType)

@@ -22,9 +22,14 @@ export interface ManifestPush {
   tags: readonly Tag[]
   /** What it points to need not be there. */
   sparse: boolean
+  /** Brings, as far as it can, what is missing of what it points to. Each part is held from before it is looked for. */
+  complete?(manifest: Manifest, hold: (digest: Digest) => Promise<void>): Promise<void>
 }
 
-/** Changes what hosted repositories hold. What is resolved is durable. */
+/**
+ * Changes what repositories hold. What is resolved is durable. Nothing of it reaches an upstream: what is removed of what
+ * came from there comes again when it is asked for, as in a proxy project of Harbor.
+ */
 export interface Holdings {
   /** @throws RegistryError `MANIFEST_INVALID`, `MANIFEST_BLOB_UNKNOWN`, `DIGEST_INVALID` */
   put(push: ManifestPush): Promise<{ digest: Digest; subject?: Digest }>
@@ -113,6 +118,9 @@ export function createHoldings(options: HoldingsOptions): Holdings {
           detail: { digest: push.digest },
         })
       }
+      using held = new DisposableStack()
+      // What a mirror has may go for room, until it is pushed.
+      if (!push.sparse) await push.complete?.(manifest, async (part) => void held.use(await holds.hold(part)))
       const subject = await keep(push, manifest, digest)
       if (subject === undefined) return { digest }
       await fallbackTags.keepInStep(push.repository, subject)

@@ -1,8 +1,11 @@
 import { sendBytes } from '../http/body.ts'
 import { type HttpContext, signalOf } from '../http/context.ts'
 import type { Usage } from '../jobs/usage.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { RegistryError } from '../oci/error.ts'
 import type { RegistryPath } from '../oci/registry-path.ts'
 import type { Target } from '../projects/locate.ts'
+import type { LocalSource } from '../resolve/local.ts'
 import type { ManifestAnswer, ManifestResolver } from '../resolve/manifests.ts'
 import type { Prefetcher } from '../resolve/prefetch.ts'
 import type { ResolvedRepository } from '../resolve/repository.ts'
@@ -36,6 +39,30 @@ export function createManifestHandler({ manifests, prefetcher, usage, resolved }
     const response = sendBytes(c.env.outgoing, 200, whole, answer.bytes)
     prefetcher.answered(repository, answer, c.env.incoming.socket.remoteAddress ?? '')
     return response
+  }
+}
+
+/**
+ * HEAD of a manifest by who has come to push. Clients push nothing that they find there, and what upstream calls so, or
+ * what has only come from there, is no push.
+ */
+export function createPushedManifestHandler({
+  tags,
+  local,
+}: Pick<Metadata, 'tags'> & { local: LocalSource }) {
+  return async (
+    c: HttpContext,
+    { repository }: Target,
+    { reference }: Extract<RegistryPath, { kind: 'manifest' }>,
+  ): Promise<Response> => {
+    const row = reference.kind === 'tag' ? await tags.find(repository, reference.tag) : undefined
+    const digest = reference.kind === 'digest' ? reference.digest : row?.own && row.digest
+    const isKept = digest !== undefined && (await local.isKept(repository, digest))
+    const stored = isKept ? await local.manifest(repository, digest) : undefined
+    if (!stored) throw new RegistryError('MANIFEST_UNKNOWN')
+    c.set('cache', 'hit')
+    const headers = headersOf({ ...stored, source: 'hit' })
+    return c.body(null, 200, { ...headers, 'content-length': String(stored.size) })
   }
 }
 

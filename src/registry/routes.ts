@@ -7,7 +7,7 @@ import { RegistryError } from '../oci/error.ts'
 import { isRepositoryName, type RepositoryName } from '../oci/reference.ts'
 import { parseRegistryPath, type RegistryPath } from '../oci/registry-path.ts'
 import { byProject, type Door, isNamespace, locate, nameUnknown, type Target } from '../projects/locate.ts'
-import { isPublic, type Site } from '../projects/project.ts'
+import { isPublic, isVirtual, mayShadow, type Site } from '../projects/project.ts'
 import type { Scope } from './challenge.ts'
 import { doorOf } from './door.ts'
 import { type Entry, type EntryOptions, enter } from './entry.ts'
@@ -21,6 +21,8 @@ export interface RegistryHandlers {
     target: Target,
     path: Extract<RegistryPath, { kind: 'manifest' }>,
   ): Promise<Response>
+  /** HEAD of one, as far as it has been pushed. */
+  pushedManifest: RegistryHandlers['manifest']
   blob(c: HttpContext, target: Target, path: Extract<RegistryPath, { kind: 'blob' }>): Promise<Response>
   tags(c: HttpContext, target: Target, path: Extract<RegistryPath, { kind: 'tags' }>): Promise<Response>
   referrers(
@@ -30,7 +32,7 @@ export interface RegistryHandlers {
   ): Promise<Response>
   /** Those that `maySee` allows. */
   catalog(c: HttpContext, maySee: (name: RepositoryName) => boolean): Promise<Response>
-  /** What changes a hosted repository, and the caller may; uploads that are looked at, too. */
+  /** What changes a repository, and the caller may; uploads that are looked at, too. */
   write(c: HttpContext, target: Target, path: RegistryPath, readable: Readable): Promise<Response>
 }
 
@@ -81,6 +83,8 @@ async function answer(c: HttpContext, options: RegistryRoutesOptions): Promise<R
   if (path.kind === 'upload' || action !== 'pull')
     return handlers.write(c, target, path, readableBy(entry.caller, now, mirror, door))
   if (target.namespace !== undefined) c.env.outgoing.setHeader('oci-namespace', target.namespace)
+  const probed = await answerProbe(c, target, path, entry, handlers)
+  if (probed) return probed
   switch (path.kind) {
     case 'manifest':
       return handlers.manifest(c, target, path)
@@ -92,6 +96,39 @@ async function answer(c: HttpContext, options: RegistryRoutesOptions): Promise<R
       return handlers.referrers(c, target, path)
     default:
       return path satisfies never
+  }
+}
+
+/**
+ * Before it pushes a client looks for what is there already, and then does not send it. In a virtual project that is only
+ * what does not need upstream: neither does a push then, and nobody else hears of it. Who says nothing of himself may have
+ * come for it too (containerd shows no credentials before it is asked for them), and a pull begins with no HEAD of a blob.
+ * @returns `undefined` for what is asked as of any mirror
+ */
+async function answerProbe(
+  c: HttpContext,
+  target: Target,
+  path: RegistryPath,
+  { caller, refusal }: Entry,
+  handlers: RegistryHandlers,
+): Promise<Response | undefined> {
+  if (c.req.method !== 'HEAD' || !isVirtual(target.project)) return undefined
+  if (path.kind !== 'manifest' && path.kind !== 'blob') return undefined
+  const mayPush = decide(caller, 'push', subjectOf(path.name, target)) === 'allow'
+  if (path.kind === 'manifest') {
+    const { reference } = path
+    // With a password alone one may as well have come to pull.
+    const isPush = mayPush && caller.granted !== undefined
+    const isLeft = reference.kind === 'tag' && !mayShadow(target.project, reference.tag)
+    return isPush && !isLeft ? handlers.pushedManifest(c, target, path) : undefined
+  }
+  if (!mayPush && caller.granted) return undefined
+  const { upstream: _, ...here } = target
+  try {
+    return await handlers.blob(c, here, path)
+  } catch (error) {
+    const isAbsent = error instanceof RegistryError && error.code === 'BLOB_UNKNOWN'
+    throw isAbsent && !mayPush ? refusal(path.name) : error
   }
 }
 
@@ -158,8 +195,6 @@ function refusedWrite(c: HttpContext, { project }: Target): RegistryError {
   const { method } = c.req
   if (method !== 'PUT' && method !== 'POST' && method !== 'PATCH') return new RegistryError('UNSUPPORTED')
   return new RegistryError('DENIED', {
-    message: project.push
-      ? `pushing to a project with proxy is not possible yet: ${project.name}`
-      : `cannot push to a ${project.proxy ? 'proxy' : 'read-only'} project: ${project.name}`,
+    message: `cannot push to a ${project.proxy ? 'proxy' : 'read-only'} project: ${project.name}`,
   })
 }

@@ -7,7 +7,8 @@ import { maxManifestBytes } from '../oci/manifest.ts'
 import { parseTag, type Tag } from '../oci/reference.ts'
 import type { RegistryPath } from '../oci/registry-path.ts'
 import type { Target } from '../projects/locate.ts'
-import type { Holdings } from '../push/holdings.ts'
+import { mayShadow, type Project } from '../projects/project.ts'
+import type { Holdings, ManifestPush } from '../push/holdings.ts'
 import { pushErrorOf } from '../resolve/errors.ts'
 import { createUploadHandler, type Readable, type UploadHandlerOptions } from './uploads.ts'
 
@@ -15,15 +16,19 @@ export interface WriteHandlerOptions extends UploadHandlerOptions {
   holdings: Holdings
   metrics: UploadHandlerOptions['metrics'] & Pick<Metrics, 'manifestsPushed' | 'deleted'>
   disk: Pick<DiskWatch, 'failed' | 'kept'>
+  /** See {@link ManifestPush.complete}. */
+  complete(target: Target, ...parts: [...Parameters<Complete>, AbortSignal]): Promise<void>
 }
+
+type Complete = NonNullable<ManifestPush['complete']>
 
 type ManifestPath = Extract<RegistryPath, { kind: 'manifest' }>
 
 const mostTags = 50
 
-/** What changes a hosted repository, which the caller may: distribution-spec "Push" and "Content Management". */
+/** What changes a repository, which the caller may: distribution-spec "Push" and "Content Management". */
 export function createWriteHandler(options: WriteHandlerOptions) {
-  const { holdings, metrics, disk } = options
+  const { holdings, complete, metrics, disk } = options
   const upload = createUploadHandler(options)
 
   async function put(c: HttpContext, target: Target, { name, reference }: ManifestPath): Promise<Response> {
@@ -33,6 +38,8 @@ export function createWriteHandler(options: WriteHandlerOptions) {
         message: 'tags are added to a manifest that is pushed by digest',
       })
     }
+    const tags = reference.kind === 'tag' ? [reference.tag] : more
+    refuseShadow(target.project, tags)
     const bytes = await readBody(c.env.incoming, maxManifestBytes, signalOf(c)).catch((error: unknown) => {
       throw tooLarge(error)
     })
@@ -41,7 +48,9 @@ export function createWriteHandler(options: WriteHandlerOptions) {
       bytes,
       contentType: c.req.header('content-type'),
       sparse: target.project.sparse,
-      ...(reference.kind === 'digest' ? { digest: reference.digest, tags: more } : { tags: [reference.tag] }),
+      complete: (manifest, hold) => complete(target, manifest, hold, signalOf(c)),
+      ...(reference.kind === 'digest' && { digest: reference.digest }),
+      tags,
     })
     metrics.manifestsPushed.inc()
     disk.kept()
@@ -93,6 +102,17 @@ export function createWriteHandler(options: WriteHandlerOptions) {
       throw pushErrorOf(error)
     }
   }
+}
+
+/** @throws RegistryError `DENIED` for a tag that is left to upstream */
+function refuseShadow(project: Project, tags: readonly Tag[]): void {
+  const refused = tags.find((tag) => !mayShadow(project, tag))
+  if (refused === undefined) return
+  const allowed = project.shadow.map(({ text }) => text).join(', ')
+  throw new RegistryError('DENIED', {
+    message: `the tag ${refused} is left to upstream: the setting shadow of project ${project.name} allows ${allowed}`,
+    detail: { tag: refused },
+  })
 }
 
 /** distribution-spec, "Pushing Manifests": tags beside a digest. */

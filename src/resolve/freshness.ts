@@ -1,5 +1,5 @@
 import type { TagRow } from '../metadata/metadata.ts'
-import type { UpstreamErrorKind } from '../upstream/registry-client.ts'
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/registry-client.ts'
 import type { FreshnessRule, StaleRule } from './repository.ts'
 
 export type Freshness = { kind: 'fresh' } | { kind: 'expired' } | { kind: 'unknown' }
@@ -30,4 +30,9 @@ export function mayServeStale(
   if (reason === 'refused' || row.withheld === 'refused') return false
   if (reason === 'absent' || row.withheld === 'absent') return rule.when === 'not-found'
   return true
+}
+
+/** What is known here stands in for an upstream that does not answer, never for an answer that is no good. */
+export function saysNothing(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && (error.kind === 'down' || error.kind === 'limited')
 }

@@ -37,6 +37,8 @@ export interface LocalSource {
   has(digest: Digest): Promise<boolean>
   /** A config or layer of an image that is not here; of an index, a child of which nothing is, unless one is whole. */
   missing(manifest: StoredManifest): Promise<Missing | undefined>
+  /** The repository has it by a push or the like: it is nobody else's to give. */
+  isKept(repository: RepositoryName, digest: Digest): Promise<boolean>
   /** An index of the repository names it. */
   isChild(repository: RepositoryName, digest: Digest): Promise<boolean>
 }
@@ -124,6 +126,10 @@ export function createLocalSource({ metadata, blobs, memoryBytes }: LocalSourceO
       return memory.has(digest) || (await blobs.find(digest)) !== undefined
     },
     missing,
+    async isKept(repository, digest) {
+      const link = await metadata.links.find(repository, digest)
+      return link !== undefined && link.origin !== 'filled'
+    },
     async isChild(repository, digest) {
       return (await metadata.manifests.statedSize(repository, digest)) !== undefined
     },

@@ -113,8 +113,8 @@ export function createManifestResolver(options: ManifestResolverOptions): Manife
       const fetched = await orAbandon(fetchByDigest(repository, row.digest, paced), signal)
       return { ...fetched, source: 'fill', ageMs: provenance.ageMs }
     } catch (error) {
-      if (!(error instanceof UpstreamError) || (error.kind !== 'absent' && error.kind !== 'lying'))
-        throw error
+      const isGone = error instanceof UpstreamError && (error.kind === 'absent' || error.kind === 'lying')
+      if (row.own || !isGone) throw error
     }
     // The tag has moved since a HEAD claimed that digest, or the claim was none.
     const { stored: now, row: moved } = await tags.fetch(repository, tag, paced, signal)

@@ -1,13 +1,10 @@
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { mediaTypes } from '../oci/manifest.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
-
-/** A page of what is here. `last`: there is more behind it. */
-export interface Page<Item, Last = Item> {
-  items: Item[]
-  last?: Last
-}
+import type { RepositoryName } from '../oci/reference.ts'
+import type { UpstreamErrorKind } from '../upstream/registry-client.ts'
+import { cutPage, type Page } from './merge.ts'
+import type { Provenance } from './repository.ts'
 
 export interface ReferrersQuery {
   artifactType?: string
@@ -16,15 +13,21 @@ export interface ReferrersQuery {
   n?: number
 }
 
-/** What this site itself lists: hosted repositories, and the names of all. */
+/** A manifest that refers to another one; its descriptor in JSON. */
+export interface ListedReferrer {
+  digest: Digest
+  descriptor: string
+}
+
+/** What this site itself lists: what is pushed, and the names of all repositories. */
 export interface OwnListings {
-  tags(repository: RepositoryName, n: number, last: string | undefined): Promise<Page<Tag>>
-  /** An image index. */
+  /** @param which only those that were pushed; absent: also what is known of an upstream's */
+  tags(repository: RepositoryName, n: number, last: string | undefined, which?: 'own'): Promise<Page<string>>
   referrers(
     repository: RepositoryName,
     subject: Digest,
     query: ReferrersQuery,
-  ): Promise<{ bytes: Buffer; last?: Digest }>
+  ): Promise<Page<ListedReferrer, Digest>>
   /** Of the repositories that hold something those that `maySee` allows. */
   repositories(
     n: number,
@@ -43,24 +46,17 @@ export function createOwnListings({
   pushes,
 }: Pick<Metadata, 'tags' | 'links' | 'pushes'>): OwnListings {
   return {
-    async tags(repository, n, last) {
-      const found = await tags.list(repository, last, n + 1)
+    async tags(repository, n, last, which) {
+      const found: string[] = await tags.list(repository, last, n + 1, which)
       return pageOf(found, n)
     },
-    async referrers(repository, subject, { artifactType, last, n = Number.POSITIVE_INFINITY }) {
-      const shown: string[] = []
-      let bytes = 0
-      for (let after = last; ; ) {
+    async referrers(repository, subject, { artifactType, last, n }) {
+      const found: ListedReferrer[] = []
+      for (let after = last; ; after = found.at(-1)?.digest) {
         const rows = await pushes.referrers(repository, subject, artifactType, after, pageRows)
-        for (const { digest, descriptor } of rows) {
-          bytes += Buffer.byteLength(descriptor) + 1
-          if (shown.length >= n || (shown.length > 0 && bytes > maxIndexBytes)) {
-            return { bytes: indexOf(shown), ...(after !== undefined && { last: after }) }
-          }
-          shown.push(descriptor)
-          after = digest
-        }
-        if (rows.length < pageRows) return { bytes: indexOf(shown) }
+        found.push(...rows)
+        const page = cutReferrers({ items: found }, n)
+        if (page.items.length < found.length || rows.length < pageRows) return page
       }
     },
     async repositories(n, last, maySee) {
@@ -75,13 +71,32 @@ export function createOwnListings({
   }
 }
 
-function pageOf<Item>(found: readonly Item[], n: number): Page<Item> {
-  const items = found.slice(0, n)
-  const last = found.length > n ? items.at(-1) : undefined
-  return { items, ...(last !== undefined && { last }) }
+function pageOf<Item extends string>(items: Item[], n: number): Page<Item> {
+  return cutPage({ items }, n, (item) => item)
 }
 
-function indexOf(descriptors: readonly string[]): Buffer {
+/** The first `n` of them, and not more than one answer can hold. */
+export function cutReferrers(
+  page: Page<ListedReferrer, Digest>,
+  n = Number.POSITIVE_INFINITY,
+): Page<ListedReferrer, Digest> {
+  let bytes = 0
+  const tooMany = page.items.findIndex(({ descriptor }, at) => {
+    bytes += Buffer.byteLength(descriptor) + 1
+    return at >= n || (at > 0 && bytes > maxIndexBytes)
+  })
+  return tooMany === -1 ? page : cutPage(page, tooMany, ({ digest }) => digest)
+}
+
+/** What an answer says of itself to which upstream has added nothing. */
+export function provenanceWithout(kind: UpstreamErrorKind): Provenance {
+  const hasNone = kind === 'absent' || kind === 'refused'
+  return hasNone ? { source: 'hit' } : { source: 'stale', unconfirmed: kind }
+}
+
+/** An image index. */
+export function indexOf(referrers: readonly ListedReferrer[]): Buffer {
+  const descriptors = referrers.map(({ descriptor }) => descriptor)
   return Buffer.from(
     `{"schemaVersion":2,"mediaType":"${mediaTypes.ociIndex}","manifests":[${descriptors.join(',')}]}`,
   )

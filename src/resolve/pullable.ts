@@ -14,7 +14,7 @@ type Upstream = MirroredRepository['upstream']
  * upstream was silent lately, it is asked before the promise is made.
  *
  * A child of an index is served whatever is missing of it: who asks for it is bound already, and containerd asks for the
- * manifests of platforms whose layers it never wants.
+ * manifests of platforms whose layers it never wants. What was pushed here is as whole as it was meant to be.
  * @throws RegistryError `UNAVAILABLE`
  */
 export async function refuseUnpullable(
@@ -26,6 +26,7 @@ export async function refuseUnpullable(
 ): Promise<void> {
   if (!upstream || (source !== 'stale' && source !== 'hit')) return
   if (unconfirmed !== 'down' && unconfirmed !== 'limited' && upstream.client.isAnswering()) return
+  if (await local.isKept(repository, digest)) return
   const missing = bytes ? await local.missing({ digest, mediaType, size, bytes }) : manifestOf(digest)
   if (!missing) return
   if (bytes && reference.kind === 'digest' && (await local.isChild(repository, digest))) return

@@ -52,6 +52,12 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
   const { metadata, local, misses, now } = options
   const checking = createSingleFlight<ResolvedTag>()
 
+  /** What was pushed here under that name, be it while upstream was asked. */
+  async function ownTag({ repository }: ResolvedRepository, tag: Tag): Promise<ResolvedTag | undefined> {
+    const row = await metadata.tags.find(repository, tag)
+    return row?.own && { row, source: 'hit' }
+  }
+
   /** `row` as an old answer, where the rules allow it and its manifest is here. */
   async function staleAnswer({ repository, stale }: MirroredRepository, row: TagRow) {
     const stored = await local.manifest(repository, row.digest)
@@ -103,11 +109,20 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
     async resolve(repository, tag, wantBytes, patient, paced, signal) {
       const row = await metadata.tags.find(repository.repository, tag)
       const { upstream } = repository
-      if (row && (!upstream || freshnessOf(row, repository.freshness, now()).kind === 'fresh')) {
-        return { row, source: 'hit', ...(upstream && { ageMs: now() - row.checkedAt }) }
+      if (row && (row.own || !upstream)) return { row, source: 'hit' }
+      if (row && freshnessOf(row, repository.freshness, now()).kind === 'fresh') {
+        return { row, source: 'hit', ageMs: now() - row.checkedAt }
       }
       if (!upstream) throw new RegistryError('MANIFEST_UNKNOWN', { detail: { tag } })
-      return resolveExpired({ ...repository, upstream }, tag, row, wantBytes, patient, paced, signal)
+      try {
+        const mirrored = { ...repository, upstream }
+        const answer = await resolveExpired(mirrored, tag, row, wantBytes, patient, paced, signal)
+        return (await ownTag(repository, tag)) ?? answer
+      } catch (error) {
+        const own = await ownTag(repository, tag)
+        if (own) return own
+        throw error
+      }
     },
   }
 }

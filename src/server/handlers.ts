@@ -10,12 +10,13 @@ import { createHoldings } from '../push/holdings.ts'
 import { createMounts } from '../push/mounts.ts'
 import { createBlobHandler } from '../registry/blobs.ts'
 import { createCatalogHandler, createReferrersHandler, createTagsHandler } from '../registry/listings.ts'
-import { createManifestHandler } from '../registry/manifests.ts'
+import { createManifestHandler, createPushedManifestHandler } from '../registry/manifests.ts'
 import { createResolved } from '../registry/resolved.ts'
 import type { RegistryHandlers } from '../registry/routes.ts'
 import { createWriteHandler } from '../registry/writes.ts'
 import { createBlobResolver } from '../resolve/blobs.ts'
 import type { RegistryClients } from '../resolve/clients.ts'
+import { createComplete } from '../resolve/completion.ts'
 import { createHeal, type Heal } from '../resolve/heal.ts'
 import { createKeep } from '../resolve/keep.ts'
 import { createListings } from '../resolve/listings.ts'
@@ -82,6 +83,7 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
     metrics,
     onError: (err, digest) => log.part('fill').warn({ err, digest }, 'prefetch failed'),
   })
+  const complete = createComplete(manifests, layers)
   const heal = createHeal({
     ...{ metadata, store: blobs, local, holds, manifests, blobs: layers },
     resolved(repository) {
@@ -91,6 +93,7 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
   })
   const registry = {
     manifest: createManifestHandler({ manifests, prefetcher, usage, resolved }),
+    pushedManifest: createPushedManifestHandler({ tags: metadata.tags, local }),
     blob: createBlobHandler({ blobs: layers, sender, usage, resolved }),
     tags: createTagsHandler(listings, resolved),
     referrers: createReferrersHandler(listings, resolved),
@@ -104,6 +107,10 @@ export function createHandlers(parts: Parts, owned: AsyncDisposableStack): Handl
         ...stores,
         bytesOf: async (repository, digest) => (await local.manifest(repository, digest))?.bytes,
       }),
+      async complete(target, ...parts) {
+        const { upstream, ...repository } = resolved(target)
+        if (upstream) await complete({ ...repository, upstream }, ...parts)
+      },
     }),
   }
   const images = createWholeImages({ manifests, blobs: layers, listings, local })

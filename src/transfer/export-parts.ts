@@ -10,8 +10,8 @@ import { isTag, parseTag, type Reference, type RepositoryName } from '../oci/ref
 import type { Referrer } from '../oci/referrer.ts'
 import { targetOfImage } from '../projects/named.ts'
 import { ownerOf, type Site } from '../projects/project.ts'
-import { listingOf as listingTag } from '../resolve/listings.ts'
 import type { LocalSource, StoredManifest } from '../resolve/local.ts'
+import { listingOf as listingTag } from '../resolve/referrers.ts'
 
 export interface PartsRequest {
   /** Names, or patterns such as `team/**:*`. */
@@ -154,13 +154,14 @@ function createWalk(
     if (parts.has(digest)) return
     parts.set(digest, size)
     const { manifests, blobs } = parseManifest(bytes, mediaType)
+    const mayLack = !isMirror || (await local.isKept(repository, digest))
     let taken = 0
     for (const child of manifests.filter(({ platform }) => isWanted(platform, platforms))) {
       const found = await local.manifest(repository, child.digest)
       if (found) taken += 1
       if (found) await manifest(found)
       // What was pushed here without it is whole as it is.
-      else if (isMirror) missing.add(child.digest)
+      else if (!mayLack) missing.add(child.digest)
     }
     if (manifests.length > 0 && taken === 0 && missing.size === 0) throw nothingOf(repository, platforms)
     for (const blob of blobs) {
@@ -190,8 +191,12 @@ function createWalk(
   }
 
   async function referrersOf(subject: Digest): Promise<void> {
-    for (const descriptor of isMirror ? await listed(subject) : await pushed(subject)) {
+    const seen = new Set<Digest>()
+    const all = [...(await pushed(subject)), ...(isMirror ? await listed(subject) : [])]
+    for (const descriptor of all) {
       if (typeof descriptor?.digest !== 'string' || !isDigest(descriptor.digest)) continue
+      if (seen.has(descriptor.digest)) continue
+      seen.add(descriptor.digest)
       const found = await local.manifest(repository, descriptor.digest)
       if (!found) {
         missing.add(descriptor.digest)

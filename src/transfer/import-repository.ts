@@ -3,7 +3,8 @@ import { RegistryError } from '../oci/error.ts'
 import { type Manifest, maxManifestBytes, mediaTypes, parseManifest } from '../oci/manifest.ts'
 import { isTag, type Tag } from '../oci/reference.ts'
 import { listingOf, type Referrer, referrerOf } from '../oci/referrer.ts'
-import { listingOf as listingTag } from '../resolve/listings.ts'
+import { mayShadow } from '../projects/project.ts'
+import { listingOf as listingTag } from '../resolve/referrers.ts'
 import { eachOf } from './events.ts'
 import type { ImportRequest } from './import.ts'
 import type { ImportedBlobs, ImportedBlobsOptions } from './imported-blobs.ts'
@@ -96,6 +97,11 @@ export async function importRepository(
 
   async function tag({ tag: name, digest }: SourceRepository['tags'][number]): Promise<void> {
     if (!isTag(name)) return onFault(nameOf(name), 'is no tag')
+    if (place.origin !== 'filled' && !mayShadow(place.project, name))
+      return onFault(
+        nameOf(name),
+        `does not come in: shadow of project ${place.project.name} leaves it to upstream`,
+      )
     if (!outcomes.has(digest))
       return options.onNote(nameOf(name), `stands for ${digest}, which is not in the repository`)
     const outcome = await manifest(digest)
@@ -183,8 +189,11 @@ async function putTag(
   const { repository, project, origin } = place
   const row = await metadata.tags.find(repository, tag)
   if (row) usage.used(row.digest)
-  if (row?.digest === digest) return true
-  if (row && !replace) {
+  const isOwn = origin !== 'filled'
+  // What is imported to where things are pushed goes before what upstream calls so.
+  const isInWay = row !== undefined && (row.own === true || !isOwn)
+  if (isInWay && row.digest === digest) return true
+  if (isInWay && !replace) {
     onNote(
       `${repository}:${tag}`,
       `stands for ${row.digest} here and for ${digest} there; it stays (--replace)`,
@@ -193,8 +202,8 @@ async function putTag(
   }
   // Of a mirror it has just become too old: the next pull asks upstream, and it is there while upstream is not.
   const forMs = project.freshness.find((rule) => rule.tag(tag))?.forMs ?? 0
-  const checkedAt = origin === 'filled' ? now() - forMs : now()
-  if (!dry) await metadata.tags.put({ repository, tag, digest, mediaType, size, checkedAt })
+  const at = isOwn ? { checkedAt: now(), own: true as const } : { checkedAt: now() - forMs }
+  if (!dry) await metadata.tags.put({ repository, tag, digest, mediaType, size, ...at })
   return true
 }
 

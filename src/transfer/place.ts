@@ -42,7 +42,7 @@ export function placeOf(
       'is no repository name here (lower case, digits and . _ - between /): copy it under another one first',
     )
   const target = byProject(site, said)
-  if (target) return { ...target, origin: target.project.proxy && !target.project.push ? 'filled' : 'pushed' }
+  if (target) return { ...target, origin: target.project.push ? 'pushed' : 'filled' }
   throw new SourceFault(
     said.includes('/')
       ? `there is no project ${said.slice(0, said.indexOf('/'))}: say --into PROJECT; ${projectsOf(site)}`

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { type Database, openDatabase } from '../../src/metadata/database.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { openMetadata } from '../../src/metadata/open-metadata.ts'
+import { parseRepositoryName } from '../../src/oci/reference.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
 import { canMount, mountTmpfs } from '../support/tmpfs.ts'
 import { recordOf } from './support/records.ts'
@@ -177,7 +178,7 @@ describe('opening', () => {
     const before = await readFile(file)
 
     await expect(openMetadata({ file, durability: 'full' })).rejects.toThrow(
-      `the data in ${directory.path} was written by a newer Outport (schema 9999-later, this one knows up to 0006-linked)`,
+      `the data in ${directory.path} was written by a newer Outport (schema 9999-later, this one knows up to 0007-own-tags)`,
     )
     expect(before.equals(await readFile(file))).toBe(true)
   })
@@ -218,6 +219,7 @@ describe('opening', () => {
     const older = new Sqlite(file)
     older.exec(`
       delete from kysely_migration where name >= '0006';
+      alter table tag drop column own;
       insert into manifest (digest, media_type, size) values ('sha256:m', 'm', 527);
       insert into reference (parent, child, media_type, size) values ('sha256:m', 'sha256:layer', 'l', 3000000000000);
       insert into stored (digest, size, used_at) values ('sha256:noted', 5, 9);
@@ -233,6 +235,31 @@ describe('opening', () => {
       { digest: 'sha256:unknown', size: 0, usedAt: 5 },
       { digest: 'sha256:noted', size: 5, usedAt: 9 },
     ])
+  })
+
+  test('what an older version has tagged is own where it was pushed, and no listing of referrers is', async () => {
+    await using directory = await temporaryDirectory()
+    const file = join(directory.path, 'outport.db')
+    await (await openDatabase({ file, durability: 'full' })).close()
+    const older = new Sqlite(file)
+    older.exec(`
+      delete from kysely_migration where name >= '0007';
+      alter table tag drop column own;
+      insert into link (repository, digest, origin, created_at) values
+        ('team/app', 'sha256:a', 'pushed', 1), ('team/app', 'sha256:b', 'mounted', 1),
+        ('docker.io/app', 'sha256:a', 'filled', 1);
+      insert into tag (repository, name, digest, media_type, size, checked_at) values
+        ('team/app', 'pushed', 'sha256:a', 'm', 1, 1), ('team/app', 'mounted', 'sha256:b', 'm', 1, 1),
+        ('team/app', 'referrers:sha256:a', 'sha256:a', 'm', 1, 1),
+        ('docker.io/app', 'mirrored', 'sha256:a', 'm', 1, 1), ('docker.io/app', 'gone', 'sha256:c', 'm', 1, 1)`)
+    older.close()
+
+    const metadata = await openMetadata({ file, durability: 'full' })
+    const own = ['team/app', 'docker.io/app'].map((name) =>
+      metadata.tags.list(parseRepositoryName(name), undefined, 10, 'own'),
+    )
+    expect(await Promise.all(own)).toEqual([['mounted', 'pushed'], []])
+    await metadata.close()
   })
 
   test('a migration that was cut off is done again as a whole', async () => {

@@ -165,6 +165,20 @@ describe('adding', () => {
     expect(await cache.find('key', never)).toBe('old')
   })
 
+  test('takes the place of a row that yields, and is found over one that is read', async () => {
+    const cache = createRowCache<string>(10, (there) => there.startsWith('weak'))
+    await cache.find('known', async () => 'weak')
+    cache.added('known', 'new', done)
+    expect(await cache.find('known', never)).toBe('new')
+    cache.added('known', 'newer', done)
+    expect(await cache.find('known', never)).toBe('new')
+
+    const written = Promise.withResolvers<void>()
+    for (const key of ['weak', 'strong']) cache.added(key, 'new', written.promise)
+    expect(await cache.find('weak', async () => 'weak')).toBe('new')
+    expect(await cache.find('strong', async () => 'strong')).toBe('strong')
+  })
+
   test('over what is not known, the stored row wins and the added one is found otherwise', async () => {
     const cache = createRowCache<string>(10)
     const written = Promise.withResolvers<void>()

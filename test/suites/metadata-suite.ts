@@ -150,6 +150,34 @@ export function metadataSuite(name: string, create: () => Promise<MetadataHome>)
         expect(await tags.find(tool, latest)).toEqual(tagRow({ repository: tool, withheld: 'absent' }))
       })
 
+      test('only an own tag takes the place of an own one, as soon as it is being put and after a restart', async () => {
+        await using home = await create()
+        const first = await home.open()
+        const own = tagRow({ digest: digest('pushed'), own: true })
+        const again = tagRow({ digest: digest('pushed again'), own: true })
+        const putting = [first.tags.put(tagRow()), first.tags.put(own), first.tags.put(tagRow({ size: 7 }))]
+        expect(await first.tags.find(alpine, latest)).toEqual(own)
+        await Promise.all(putting)
+        await first.recordManifest(manifestRecord())
+        await first.tags.put(tagRow({ withheld: 'absent' }))
+        expect(await first.tags.find(alpine, latest)).toEqual(own)
+        await first.close()
+
+        const second = await home.open()
+        // Nothing of it is in memory yet.
+        const unread = second.tags.put(tagRow())
+        expect(await second.tags.find(alpine, latest)).toEqual(own)
+        await unread
+        expect(await second.tags.find(alpine, latest)).toEqual(own)
+        expect(await second.tags.list(alpine, undefined, 10, 'own')).toEqual([latest])
+        await second.tags.put(again)
+        expect(await second.tags.find(alpine, latest)).toEqual(again)
+        await second.pushes.untag(alpine, latest)
+        await second.tags.put(tagRow())
+        expect(await second.tags.find(alpine, latest)).toEqual(tagRow())
+        expect(await second.tags.list(alpine, undefined, 10, 'own')).toEqual([])
+      })
+
       test('what the caller does with its row afterwards changes nothing', async () => {
         await using home = await create()
         const { tags } = await home.open()
