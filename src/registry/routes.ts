@@ -101,8 +101,8 @@ async function answer(c: HttpContext, options: RegistryRoutesOptions): Promise<R
 
 /**
  * Before it pushes a client looks for what is there already, and then does not send it. In a virtual project that is only
- * what does not need upstream: neither does a push then, and nobody else hears of it. Who says nothing of himself may have
- * come for it too (containerd shows no credentials before it is asked for them), and a pull begins with no HEAD of a blob.
+ * what does not need upstream: neither does a push then, and upstream does not hear of it. containerd shows no credentials
+ * before it is asked for them, so who looks for a blob is; no pull needs a HEAD of one.
  * @returns `undefined` for what is asked as of any mirror
  */
 async function answerProbe(
@@ -122,14 +122,9 @@ async function answerProbe(
     const isLeft = reference.kind === 'tag' && !mayShadow(target.project, reference.tag)
     return isPush && !isLeft ? handlers.pushedManifest(c, target, path) : undefined
   }
-  if (!mayPush && caller.granted) return undefined
+  if (!mayPush && caller.granted === undefined) throw refusal(path.name)
   const { upstream: _, ...here } = target
-  try {
-    return await handlers.blob(c, here, path)
-  } catch (error) {
-    const isAbsent = error instanceof RegistryError && error.code === 'BLOB_UNKNOWN'
-    throw isAbsent && !mayPush ? refusal(path.name) : error
-  }
+  return mayPush ? handlers.blob(c, here, path) : undefined
 }
 
 /** Under the names of others there is no list of what is here. */
