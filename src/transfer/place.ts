@@ -51,7 +51,8 @@ export function placeOf(
 }
 
 function nameWithin({ project, prefix }: Into, name: string | undefined): string | undefined {
-  const path = project.proxy?.path ?? ''
+  // What a mirror holds is called as upstream calls it; what is pushed is called as one likes.
+  const path = (!project.push && project.proxy?.path) || ''
   if (name === undefined) return prefix === '' ? undefined : `${project.name}/${prefix}`
   if (path === '' || prefix !== '')
     return [project.name, prefix, name].filter((part) => part !== '').join('/')

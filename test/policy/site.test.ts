@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { parseTag } from '../../src/oci/reference.ts'
 import { formatWarning } from '../../src/policy/problem.ts'
-import { isPublic, onlyMirrors, type Project } from '../../src/projects/project.ts'
+import { isPublic, mayShadow, onlyMirrors, type Project } from '../../src/projects/project.ts'
 import { type Given, policyFolder, problemsOf, siteOf } from './policy-folder.ts'
 
 const hub = 'kind: registry\nname: docker-hub\ntype: docker-hub\n'
@@ -105,6 +106,37 @@ describe('a project', () => {
     })
     const path = await projectOf('proxy: { registry: docker-hub, path: team/base }\npush: true')
     expect(path).toMatchObject({ proxy: { registry: 'docker-hub', path: 'team/base' }, push: true })
+  })
+
+  test('with both lets all tags be pushed, or those that shadow names', async () => {
+    const mayPush = async (fields: string) => {
+      const project = await projectOf(`proxy: docker-hub\npush: true\n${fields}`)
+      return ['latest', '1.27-acme'].map((tag) => mayShadow(project, parseTag(tag)))
+    }
+    expect(await mayPush('')).toEqual([true, true])
+    expect(await mayPush('shadow: ["*-acme"]')).toEqual([false, true])
+  })
+
+  test.each([
+    ['', 'shadow: expected shadow only in a project with proxy and push: true, found a hosted project'],
+    [
+      'proxy: docker-hub',
+      'expected shadow only in a project with proxy and push: true, found a proxy project',
+    ],
+  ])('has nothing to shadow with %j', async (fields, problem) => {
+    const text = `${hub}---\nkind: project\nname: p\n${fields}\nshadow: ["v*"]\n`
+    expect(await problemsOf(text)).toEqual([
+      expect.stringMatching(new RegExp(`^a.yaml:\\d+:9 project "p" › .*${problem}$`)),
+    ])
+  })
+
+  test.each([
+    ['latest', 'shadow: expected a list of patterns such as v*-acme, found "latest"'],
+    ['[]', 'shadow: expected a list of at least one pattern'],
+    ['["{"]', 'shadow[0]: expected a pattern'],
+  ])('has no shadow %s', async (shadow, problem) => {
+    const text = `${hub}---\nkind: project\nname: p\nproxy: docker-hub\npush: true\nshadow: ${shadow}\n`
+    expect((await problemsOf(text)).join('\n')).toContain(problem)
   })
 
   test('fetches ahead what is asked for, or the platforms that it names', async () => {
