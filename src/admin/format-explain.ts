@@ -68,7 +68,7 @@ const withheldWords = {
 
 const tagWords = {
   'this site': 'pushed here: upstream is not asked for it',
-  upstream: 'upstream’s',
+  upstream: 'as upstream has it',
 } as const
 
 function formatCache(cache: Explanation['cache'], now: number): Row[] {

@@ -20,6 +20,8 @@ export type Complete = (
 ) => Promise<void>
 
 const blobsAtATime = 4
+/** Where upstream has not got so many, it is not asked for the rest. */
+const mostLacking = 10
 
 export function createComplete(manifests: ManifestResolver, blobs: BlobResolver): Complete {
   return async (repository, manifest, hold, signal) => {
@@ -28,7 +30,18 @@ export function createComplete(manifests: ManifestResolver, blobs: BlobResolver)
     const ends = AbortSignal.any([signal, failed.signal])
     const seen = new Set<Digest>()
     const fetching: Promise<void>[] = []
+    let lacking = 0
 
+    async function unlessLacking<Value>(work: () => Promise<Value>): Promise<Value | undefined> {
+      if (lacking >= mostLacking) return undefined
+      try {
+        return await work()
+      } catch (error) {
+        if (!isUnknown(error)) throw error
+        lacking += 1
+        return undefined
+      }
+    }
     function isNew(part: Descriptor): boolean {
       return !isNondistributable(part) && !seen.has(part.digest) && seen.add(part.digest) !== undefined
     }
@@ -36,7 +49,7 @@ export function createComplete(manifests: ManifestResolver, blobs: BlobResolver)
       const leave = await slots.acquire(ends)
       try {
         await hold(digest)
-        await unlessUnknown(blobs.bring(repository, digest, () => {}, ends))
+        await unlessLacking(() => blobs.bring(repository, digest, () => {}, ends))
       } finally {
         leave()
       }
@@ -52,7 +65,7 @@ export function createComplete(manifests: ManifestResolver, blobs: BlobResolver)
         ends.throwIfAborted()
         await hold(digest)
         const reference = { kind: 'digest', digest } as const
-        const found = await unlessUnknown(manifests.resolve(repository, reference, true, ends))
+        const found = await unlessLacking(() => manifests.resolve(repository, reference, true, ends))
         if (found?.bytes) await below(parseManifest(found.bytes, found.mediaType))
       }
     }
@@ -66,12 +79,7 @@ export function createComplete(manifests: ManifestResolver, blobs: BlobResolver)
   }
 }
 
-async function unlessUnknown<Value>(work: Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await work
-  } catch (error) {
-    const code = error instanceof RegistryError ? error.code : undefined
-    if (code === 'BLOB_UNKNOWN' || code === 'MANIFEST_UNKNOWN') return undefined
-    throw error
-  }
+function isUnknown(error: unknown): boolean {
+  const code = error instanceof RegistryError ? error.code : undefined
+  return code === 'BLOB_UNKNOWN' || code === 'MANIFEST_UNKNOWN'
 }

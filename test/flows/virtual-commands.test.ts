@@ -48,7 +48,7 @@ test(
     })
     const lines = async (image: string) => linesOf((await site.run('explain', image)).stdout)
     expect(await lines('lib/app:mine')).toContain('tag       pushed here: upstream is not asked for it')
-    expect(await lines('lib/app:1')).toContain('tag       upstream’s')
+    expect(await lines('lib/app:1')).toContain('tag       as upstream has it')
 
     const names = async () =>
       linesOf((await site.run('ls', '--json', 'lib/**')).stdout).map((line) => JSON.parse(line).tag)

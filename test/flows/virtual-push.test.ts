@@ -120,6 +120,13 @@ test(
     const refused = await admin.putManifest('lib/app', one.manifest, 'one')
     expect([refused.status, refused.code]).toEqual([404, 'MANIFEST_BLOB_UNKNOWN'])
     for (const { digest } of blobsOf(one)) expect(refused.body.toString()).toContain(digest)
+    // Of what is not there at all it is not asked for ever.
+    upstream.clear()
+    const many = buildIndex(
+      Array.from({ length: 30 }, (_, at) => ({ image: buildImage({ layers: [10], seed: `many ${at}` }) })),
+    )
+    expect((await admin.putManifest('lib/app', many.manifest, 'many')).code).toBe('MANIFEST_BLOB_UNKNOWN')
+    expect(upstream.requests).toHaveLength(10)
     await upstream.stop()
     const unknown = await admin.putManifest('lib/app', other.manifest, 'other')
     expect([unknown.status, unknown.headers.has('retry-after')]).toEqual([503, true])
