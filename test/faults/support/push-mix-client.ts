@@ -181,9 +181,13 @@ export function createMixClient({ edge, repository, others, images }: MixClientO
 
   return {
     async work(chance) {
-      const kinds = [push, push, push, push, push, push, push, push, join, untag, remove, removeBlob] as const
+      // Never all of them are there, so that blobs come all the time.
+      const kinds = [push, push, push, push, push, join, untag, remove, remove, remove] as const
       try {
-        for (;;) await chance.pick(kinds)(chance)
+        for (;;) {
+          await chance.pick(kinds)(chance)
+          await removeBlob(chance)
+        }
       } catch (error) {
         if (!isGone(error)) throw error
       }

@@ -9,8 +9,7 @@ import { startHosted } from '../../support/hosted.ts'
 import { type Content, contentOf } from '../../support/images.ts'
 import { pseudoRandomBytes } from '../../support/pseudo-random.ts'
 import { createMixClient, type Found, type MixImage } from './push-mix-client.ts'
-import type { Chance } from './soak.ts'
-import { chanceOf } from './soak.ts'
+import { type Chance, chanceOf } from './soak.ts'
 import { pathOf, storedDigests } from './stored.ts'
 
 /** A node that several clients push to and delete from without a pause. */
