@@ -20,7 +20,7 @@ export const pushKills: KeepingCase = {
       digits: 0,
       required: { of: 'worst', atMost: 0 },
     },
-    { key: 'images', title: 'images there, in the mean', digits: 1, required: { of: 'worst', atLeast: 5 } },
+    { key: 'images', title: 'images there, in the mean', digits: 1, required: { of: 'worst', atLeast: 2 } },
     { key: 'happened', title: 'without an answer, and had happened', digits: 0 },
     { key: 'lost', title: 'without an answer, and had not', digits: 0 },
     {
