@@ -63,10 +63,7 @@ function byDoor(
 ): Target | undefined {
   if (ns !== undefined) {
     const registry = [...site.registries.values()].find((each) => each.ns === ns)
-    // Who asks so takes the answer for that registry's own: what is pushed here is none of it.
-    const projects = [...site.projects.values()].filter(
-      door.face === 'mirror' ? isPublicMirror : ({ push }) => !push,
-    )
+    const projects = door.face === 'mirror' ? mirrorsOf(site).filter(isPublicMirror) : mirrorsOf(site)
     const target = registry && byUpstreamName(projects, registry, name)
     return target && { ...target, namespace: ns }
   }
@@ -89,8 +86,14 @@ function servedAs(
   const registry = site.registries.get(registryName)
   if (!registry) return undefined
   if (ns !== undefined && ns !== registry.ns && !registry.serveAs.includes(ns)) return undefined
-  const target = byUpstreamName([...site.projects.values()], registry, name)
-  return target && ns !== undefined ? { ...target, namespace: ns } : target
+  if (ns === undefined) return byUpstreamName([...site.projects.values()], registry, name)
+  const target = byUpstreamName(mirrorsOf(site), registry, name)
+  return target && { ...target, namespace: ns }
+}
+
+/** For who asks by `ns`, and takes the answer for that registry's own: what is pushed here is none of it. */
+function mirrorsOf(site: Site): Project[] {
+  return [...site.projects.values()].filter(({ push }) => !push)
 }
 
 /**

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { createPusher } from '../support/hosted.ts'
 import { buildImage } from '../support/images.ts'
 import { pull } from '../support/pull.ts'
+import { rawRequest } from '../support/raw-request.ts'
 import { startVirtual, type VirtualSite } from './support/virtual.ts'
 
 const theirs = buildImage({ layers: [20_000, 90_000], seed: 'theirs' })
@@ -82,6 +83,40 @@ test(
     expect(await digestAt(`${mirrorUrl}/v2/library/app/manifests/latest`)).toBe(theirDigest)
     expect(await digestAt(`${mirrorUrl}/v2/library/app/manifests/latest?ns=docker.io`)).toBe(theirDigest)
     expect((await nobody.send('GET', '/v2/library/app/manifests/latest')).status).toBe(401)
+  },
+  slow,
+)
+
+test(
+  'by the host name of a registry `ns` still asks for that registry, and its plain names for the nearest project',
+  async () => {
+    const corp = { kind: 'registry', name: 'corp', type: 'docker-registry', ns: 'corp.example' }
+    await using site = await start({
+      more: [
+        { ...corp, url: 'http://127.0.0.1:9', serveAs: ['hub.corp'] },
+        {
+          kind: 'project',
+          name: 'tools',
+          proxy: { registry: 'corp', path: 'team' },
+          public: true,
+          push: true,
+        },
+      ],
+    })
+    const own = buildImage({ layers: [2000], seed: 'own tool' })
+    await site.admin.pushImage('tools/app', own, '1')
+    const asked = async (query: string) => {
+      const path = `/v2/team/app/manifests/1${query}`
+      const { status } = await rawRequest(
+        '127.0.0.1',
+        site.edge.port,
+        `GET ${path} HTTP/1.1\r\nHost: hub.corp\r\n\r\n`,
+      )
+      return status
+    }
+    expect(await asked('')).toBe(200)
+    // As what is not there.
+    for (const query of ['?ns=corp.example', '?ns=hub.corp']) expect(await asked(query)).toBe(401)
   },
   slow,
 )
