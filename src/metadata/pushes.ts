@@ -59,7 +59,7 @@ export function createPushes(
       links.remember(mounted, written)
       return written
     },
-    manifest(record) {
+    async manifest(record) {
       const { repository, digest, mediaType, size } = record
       const checkedAt = Date.now()
       const row = { repository, digest, mediaType, size, checkedAt, own: true as const }
@@ -68,7 +68,9 @@ export function createPushes(
         first: record.tags.length > 0 ? [useTagged(repository, record.tags)] : [],
         last: [keepParts(record), ...insertReferrer(record)],
       }
-      return writeManifest({ ...record, origin: 'pushed' }, tagged, more)
+      await writeManifest({ ...record, origin: 'pushed' }, tagged, more)
+      // Of some the origin is another now.
+      for (const child of record.children) links.forget(repository, child.digest)
     },
     async unlink(repository, digest) {
       const tagged = await query

@@ -19,6 +19,8 @@ test('what is pushed to a repository that was a mirror’s is pushed, and so are
   for (const digest of [image, layer, other])
     await metadata.recordBlob({ digest, size: 1, repositories: [repository], origin: 'filled' })
 
+  const known = async (digest: typeof image) => (await metadata.links.find(repository, digest))?.origin
+  for (const digest of [image, layer]) expect(await known(digest)).toBe('filled')
   const children = [{ digest: layer, size: 1, mediaType: 'application/octet-stream' }]
   const mediaType = mediaTypes.ociManifest
   await metadata.pushes.manifest({ repository, digest: image, mediaType, size: 1, children, tags: [] })
@@ -34,6 +36,7 @@ test('what is pushed to a repository that was a mirror’s is pushed, and so are
       [other, 'filled'],
     ]),
   )
+  for (const digest of [image, layer]) expect(await known(digest)).toBe('pushed')
   await metadata.recordBlob({ digest: layer, size: 1, repositories: [repository], origin: 'filled' })
   await metadata.recordBlob({ digest: other, size: 1, repositories: [repository], origin: 'pushed' })
   expect([...(await originsOf()).values()]).toEqual(['pushed', 'pushed', 'pushed'])
