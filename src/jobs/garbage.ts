@@ -38,6 +38,8 @@ export interface GarbageOptions {
   usage: Pick<Usage, 'isInUse' | 'watch' | 'flush'>
   holds: Pick<Holds<Digest>, 'claim'>
   gates: Pick<Gates<RepositoryName>, 'close'>
+  /** Whether what belongs to a repository's manifests may be elsewhere. */
+  hasUpstream(repository: RepositoryName): boolean
   /** Repositories that lose nothing. */
   pins(): readonly Pattern[]
   /** As uses are noted. */
@@ -77,7 +79,7 @@ export async function* collectGarbage(
     const sums = { manifests: 0, blobs: 0, bytes: 0 }
     const { manifest, blob } = rulesOf
     for (let passes = 0; manifest && passes < mostPasses; passes++) {
-      const gone = await pass(name, manifest)
+      const gone = await pass(name, { ...manifest, subjectsElsewhere: options.hasUpstream(name) })
       add(sums, gone)
       if (gone.manifests === 0) break
     }

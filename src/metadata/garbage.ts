@@ -17,6 +17,10 @@ const isTagged = sql`exists (
   select 1 from tag where tag.digest = link.digest and tag.repository = link.repository
 )`
 
+const isOfSubject = sql`exists (
+  select 1 from referrer where referrer.digest = link.digest and referrer.repository = link.repository
+)`
+
 /** A manifest with a subject belongs to it while it is here. */
 const hasSubject = sql`exists (
   select 1 from referrer
@@ -29,9 +33,10 @@ const hasSubject = sql`exists (
 const isManifest = sql`exists (select 1 from manifest where manifest.digest = link.digest)`
 
 /** Of a row of `link`, whether nothing needs it. */
-function isGarbage({ kind, before }: GarbageRules): RawBuilder<unknown> {
+function isGarbage({ kind, before, subjectsElsewhere = false }: GarbageRules): RawBuilder<unknown> {
+  const belongs = subjectsElsewhere ? isOfSubject : hasSubject
   const isOfKind =
-    kind === 'blob' ? sql`not ${isManifest}` : sql`${isManifest} and not ${isTagged} and not ${hasSubject}`
+    kind === 'blob' ? sql`not ${isManifest}` : sql`${isManifest} and not ${isTagged} and not ${belongs}`
   return sql`link.origin in ('pushed', 'mounted') and link.created_at < ${before.created}
     and not exists (
       select 1 from stored where stored.digest = link.digest and stored.used_at >= ${before.used}

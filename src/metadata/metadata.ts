@@ -256,4 +256,6 @@ export interface GarbageRules {
   kind: 'blob' | 'manifest'
   /** Milliseconds since 1970: what was linked or used since is none. */
   before: { created: number; used: number }
+  /** What a manifest belongs to may be upstream's, and need not be here. */
+  subjectsElsewhere?: boolean
 }

@@ -20,6 +20,8 @@ export interface Target {
   repository: RepositoryName
   /** Absent for hosted projects. */
   upstream?: { registry: RegistrySettings; repository: RepositoryName }
+  /** Called by the name that upstream has for it, at a mirror: what was pushed to it in other times is not meant. */
+  asUpstream?: true
   /** Said back as `OCI-Namespace` when the client chose by `ns`. */
   namespace?: string
 }
@@ -130,7 +132,8 @@ function byUpstreamName(
     )
   if (!nearest?.proxy) return undefined
   const path = nearest.proxy.path === '' ? name : name.slice(nearest.proxy.path.length + 1)
-  return targetOf(nearest, path, registry)
+  const target = targetOf(nearest, path, registry)
+  return target && !nearest.push ? { ...target, asUpstream: true } : target
 }
 
 function targetOf(project: Project, path: string, registry?: RegistrySettings): Target | undefined {

@@ -12,13 +12,16 @@ import { listingOf, referrersTag } from '../oci/referrer.ts'
  * Schema"). Where one has written such a tag others read it, and who found the API here does not write to it.
  */
 export interface FallbackTags {
-  /** What refers to `subject` has changed: the listing under its tag, if there is one, says so too. Durable. */
-  keepInStep(repository: RepositoryName, subject: Digest): Promise<void>
+  /**
+   * What refers to `subject` has changed: the listing under its tag, if there is one, says so too. Durable.
+   * @param gone what referred to it and was deleted; others that are not here may be upstream's
+   */
+  keepInStep(repository: RepositoryName, subject: Digest, gone?: Digest): Promise<void>
 }
 
 export interface FallbackTagsOptions {
   blobs: Pick<BlobStore, 'write'>
-  metadata: Pick<Metadata, 'links' | 'tags' | 'pushes' | 'stored'>
+  metadata: Pick<Metadata, 'tags' | 'pushes' | 'stored'>
   holds: Pick<Holds<Digest>, 'hold'>
   /** Closed while a listing is replaced. */
   gates: Pick<Gates<RepositoryName>, 'close'>
@@ -35,7 +38,7 @@ const pageRows = 500
 
 export function createFallbackTags(options: FallbackTagsOptions): FallbackTags {
   const { blobs, holds, gates, bytesOf } = options
-  const { links, tags, pushes, stored } = options.metadata
+  const { tags, pushes, stored } = options.metadata
 
   /** `undefined`: there is no tag, or it is no listing, or one that upstream keeps. */
   async function listingUnder(repository: RepositoryName, tag: Tag): Promise<Listing | undefined> {
@@ -81,22 +84,18 @@ export function createFallbackTags(options: FallbackTagsOptions): FallbackTags {
   }
 
   return {
-    async keepInStep(repository, subject) {
+    async keepInStep(repository, subject, gone) {
       const tag = referrersTag(subject)
       if (!(await tags.find(repository, tag))) return
       using _gate = await gates.close(repository)
       const listing = await listingUnder(repository, tag)
       if (!listing) return
       const { digest: old, descriptors: written } = listing
-      const held = await links.among(
-        repository,
-        written.map(({ digest }) => digest),
-      )
-      const here = written.filter(({ digest }) => held.has(digest))
-      const known = new Set(here.map(({ digest }) => digest))
+      const left = written.filter(({ digest }) => digest !== gone)
+      const known = new Set(left.map(({ digest }) => digest))
       const missing = (await referrersOf(repository, subject)).filter(({ digest }) => !known.has(digest))
-      if (here.length === written.length && missing.length === 0) return
-      await replace(repository, tag, old, [...here, ...missing])
+      if (left.length === written.length && missing.length === 0) return
+      await replace(repository, tag, old, [...left, ...missing])
     },
   }
 }

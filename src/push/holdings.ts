@@ -134,7 +134,7 @@ export function createHoldings(options: HoldingsOptions): Holdings {
     },
     async remove(repository, digest, as) {
       const subject = await unlink(repository, digest, as)
-      if (subject) await fallbackTags.keepInStep(repository, subject)
+      if (subject) await fallbackTags.keepInStep(repository, subject, digest)
       return subject !== false
     },
   }

@@ -4,7 +4,7 @@ import type { ResolvedRepository } from '../resolve/repository.ts'
 
 /** What a request's target is to the resolvers: its upstream with the client for it, and its rules. */
 export function createResolved(clients: RegistryClients): (target: Target) => ResolvedRepository {
-  return ({ project, repository, upstream }) => {
+  return ({ project, repository, upstream, asUpstream }) => {
     const first = upstream && clients.get(upstream.registry.name)
     return {
       repository,
@@ -20,6 +20,7 @@ export function createResolved(clients: RegistryClients): (target: Target) => Re
       freshness: project.freshness,
       stale: project.stale,
       prefetch: project.prefetch,
+      ...(asUpstream && { asUpstream }),
     }
   }
 }

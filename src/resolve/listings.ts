@@ -46,7 +46,8 @@ export function createListings(options: ListingsOptions): Listings {
       if (!(error instanceof UpstreamError)) throw error
       const may = saysNothing(error) && stale.when !== 'never'
       const here = may ? await own.tags(name, page.n, page.last) : pushed
-      const isOwn = pushed.items.length > 0 || (await metadata.links.isUsed(name, 'kept'))
+      const isOwn =
+        pushed.items.length > 0 || (!repository.asUpstream && (await metadata.links.isUsed(name, 'kept')))
       if (here.items.length === 0 && !isOwn) throw toName(error)
       const answer = { tags: here.items, ...(here.last !== undefined && { last: here.last }) }
       return { ...answer, ...provenanceWithout(error.kind) }
@@ -58,7 +59,7 @@ export function createListings(options: ListingsOptions): Listings {
       const { upstream, repository: name } = repository
       const page = { n, ...(last !== undefined && { last }) }
       if (upstream) {
-        const pushed = await own.tags(name, n, last, 'own')
+        const pushed = repository.asUpstream ? { items: [] } : await own.tags(name, n, last, 'own')
         return mirroredTags({ ...repository, upstream }, page, pushed, signal)
       }
       const { items, ...rest } = await own.tags(name, n, last)

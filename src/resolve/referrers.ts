@@ -78,8 +78,8 @@ export function createListReferrers(options: ReferrersOptions): ListReferrers {
   }
 
   return async (repository, subject, query, signal) => {
-    const { upstream } = repository
-    const pushed = await own.referrers(repository.repository, subject, query)
+    const { upstream, repository: name, asUpstream } = repository
+    const pushed = asUpstream ? { items: [] } : await own.referrers(name, subject, query)
     if (!upstream) return { ...answerOf(pushed), source: 'hit' }
     try {
       const answer = await mirrored({ ...repository, upstream }, subject, signal)
@@ -90,7 +90,7 @@ export function createListReferrers(options: ReferrersOptions): ListReferrers {
       return { ...answerOf(cutReferrers(all, query.n)), ...provenance }
     } catch (error) {
       // Of what was pushed here upstream need not know anything.
-      const isOwn = pushed.items.length > 0 || (await local.isKept(repository.repository, subject))
+      const isOwn = pushed.items.length > 0 || (!asUpstream && (await local.isKept(name, subject)))
       if (!isOwn || !(error instanceof UpstreamError)) throw answerFor(error, 'MANIFEST_UNKNOWN')
       return { ...answerOf(pushed), ...provenanceWithout(error.kind) }
     }

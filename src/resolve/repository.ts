@@ -11,6 +11,8 @@ export interface ResolvedRepository {
   freshness: readonly FreshnessRule[]
   stale: StaleRule
   prefetch: false | PrefetchRule
+  /** Only what upstream has is meant, and nothing that was pushed here. */
+  asUpstream?: true
 }
 
 /** One that is a mirror. */

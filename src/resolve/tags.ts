@@ -52,9 +52,14 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
   const { metadata, local, misses, now } = options
   const checking = createSingleFlight<ResolvedTag>()
 
-  /** What was pushed here under that name, be it while upstream was asked. */
-  async function ownTag({ repository }: ResolvedRepository, tag: Tag): Promise<ResolvedTag | undefined> {
+  async function find({ repository, asUpstream }: ResolvedRepository, tag: Tag): Promise<TagRow | undefined> {
     const row = await metadata.tags.find(repository, tag)
+    return row?.own && asUpstream ? undefined : row
+  }
+
+  /** What was pushed here under that name, be it while upstream was asked. */
+  async function ownTag(repository: ResolvedRepository, tag: Tag): Promise<ResolvedTag | undefined> {
+    const row = await find(repository, tag)
     return row?.own && { row, source: 'hit' }
   }
 
@@ -107,7 +112,7 @@ export function createTagResolver(options: TagResolverOptions): TagResolver {
       return orAbandon(checking(`${key} get`, ask), signal)
     },
     async resolve(repository, tag, wantBytes, patient, paced, signal) {
-      const row = await metadata.tags.find(repository.repository, tag)
+      const row = await find(repository, tag)
       const { upstream } = repository
       if (row && (row.own || !upstream)) return { row, source: 'hit' }
       if (row && freshnessOf(row, repository.freshness, now()).kind === 'fresh') {

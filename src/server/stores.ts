@@ -23,6 +23,7 @@ import { openMetadata } from '../metadata/open-metadata.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
+import { byProject } from '../projects/locate.ts'
 import type { CacheSettings, Site } from '../projects/project.ts'
 import { openUploadStates, type UploadStates } from '../push/upload-states.ts'
 import { openUploads, type Uploads } from '../push/uploads.ts'
@@ -166,6 +167,7 @@ export function openGc({ log: all, metrics }: StoresOptions, stores: Stores, sit
     ...stores,
     now: metadata.stored.now,
     rules: site().gc,
+    hasUpstream: (repository) => byProject(site(), repository)?.upstream !== undefined,
     pins: () => [...site().cache.pins, ...pins.patterns()],
     onEnd({ outcome, error, ms, ...gone }) {
       const { manifests, blobs, bytes } = gone

@@ -240,7 +240,7 @@ test(
 )
 
 test(
-  'what was pushed is served still when the project is not pushed to any more',
+  'what was pushed is served still, by the name of the project alone, when that is not pushed to any more',
   async () => {
     await using site = await start({ project: { public: false } })
     const { edge, admin } = site
@@ -249,6 +249,8 @@ test(
     await edge.restart()
     const { status, headers } = await admin.send('GET', '/v2/lib/app/manifests/latest')
     expect([status, headers.get('docker-content-digest')]).toEqual([200, ourDigest])
+    const asOthers = await admin.send('GET', '/v2/library/app/manifests/latest?ns=docker.io')
+    expect([asOthers.status, asOthers.headers.get('docker-content-digest')]).toEqual([200, theirDigest])
     const put = await admin.putManifest('lib/app', ours.manifest, 'latest')
     expect([put.status, put.code]).toEqual([403, 'DENIED'])
     expect((await admin.send('DELETE', '/v2/lib/app/manifests/latest')).status).toBe(405)

@@ -124,6 +124,20 @@ describe('a manifest without a tag', () => {
     expect(await home.here(parts)).toEqual([...blobsOf(second), second.manifest])
   })
 
+  test('stays where its subject may be upstream’s', async () => {
+    await using home = await garbageHome()
+    const signed = buildReferrer({
+      ...{ subject: image.manifest, artifactType: 'text/x' },
+      bytes: Buffer.from('of what was mirrored, and has gone for room'),
+    })
+    await home.pushImage(team, signed)
+    home.upstreams.add(team)
+    home.age()
+    expect(await home.collect({ untaggedMs: hour })).toEqual([none])
+    home.upstreams.delete(team)
+    expect(await home.collect({ untaggedMs: hour })).toMatchObject([{ manifests: 1 }, { manifests: 1 }])
+  })
+
   test('stays where an index names it, or where its subject is here; they go one after another', async () => {
     await using home = await garbageHome()
     const index = buildIndex([{ image }, { image: second }])

@@ -419,6 +419,22 @@ describe('listing', () => {
     expect((await get(name, tag)).status).toBe(404)
   })
 
+  test('what clients list under a tag of their own and is not here stays listed', async () => {
+    const name = `loose/app${count++}`
+    const subject = imageOf()
+    const elsewhere = descriptorOf(imageOf().manifest)
+    const listing = manifestOf(mediaTypes.ociIndex, { manifests: [elsewhere] })
+    const tag = subject.manifest.digest.replace(':', '-')
+    expect((await client.putManifest(name, listing, tag)).status).toBe(201)
+    await client.pushImage(
+      name,
+      buildReferrer({ subject: subject.manifest, artifactType: 'x/a', bytes: Buffer.from('here') }),
+    )
+    const { manifests } = JSON.parse((await get(name, tag)).body.toString())
+    expect(manifests).toHaveLength(2)
+    expect(manifests).toContainEqual(elsewhere)
+  })
+
   test('many large referrers come in pages that clients can read', async () => {
     const name = nameOf()
     const { manifest } = imageOf()

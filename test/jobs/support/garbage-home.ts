@@ -57,10 +57,12 @@ export async function garbageHome() {
   }
   const usage = owned.use(createUsage({ stored: metadata.stored, now, onError }))
   const pins: Pattern[] = []
+  const upstreams = new Set<RepositoryName>()
   const holdings = createHoldings({ blobs, metadata, holds, gates, bytesOf: async () => undefined })
   const mounts = createMounts({ blobs, metadata, holds })
   const options: GarbageOptions = {
     ...{ metadata, blobs, usage, holds, gates, now },
+    hasUpstream: (repository) => upstreams.has(repository),
     pins: () => pins,
     page: (work) => work(),
   }
@@ -77,7 +79,7 @@ export async function garbageHome() {
   const held = owned.move()
   return {
     ...{ metadata, blobs, holds, gates, usage, pins, holdings, mounts, hooks, options, database, drafts },
-    ...{ pushBlob, put },
+    ...{ pushBlob, put, upstreams },
     async pushImage(repository: RepositoryName, image: Image, ...tags: string[]): Promise<void> {
       for (const blob of blobsOf(image)) await pushBlob(repository, blob)
       await put(repository, image.manifest, ...tags)
