@@ -2,7 +2,7 @@ import { type CompiledQuery, sql } from 'kysely'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { type Database, forEachRow } from './database.ts'
-import type { Link, Links } from './metadata.ts'
+import type { HeldPart, Link, Links } from './metadata.ts'
 import { createRowCache } from './row-cache.ts'
 
 const pageRows = 1000
@@ -46,16 +46,16 @@ export function createLinks({ query, write }: Database, cacheEntries: number): L
     remember,
     removed: (repository, digest, written) => cache.removed(keyOf(repository, digest), written),
     async among(repository, digests) {
-      const held = new Map<Digest, number>()
+      const held = new Map<Digest, HeldPart>()
       for (let at = 0; at < digests.length; at += pageRows) {
         const rows = await query
           .selectFrom('link')
           .innerJoin('stored', 'stored.digest', 'link.digest')
-          .select(['link.digest', 'stored.size'])
+          .select(['link.digest', 'stored.size', 'link.origin'])
           .where('repository', '=', repository)
           .where('link.digest', 'in', digests.slice(at, at + pageRows))
           .execute()
-        for (const { digest, size } of rows) held.set(digest, size)
+        for (const { digest, ...part } of rows) held.set(digest, part)
       }
       return held
     },

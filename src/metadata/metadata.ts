@@ -31,12 +31,18 @@ export interface Link {
   origin: LinkOrigin
 }
 
+/** What a repository holds, as it got it. */
+export interface HeldPart extends Pick<Link, 'origin'> {
+  /** Bytes. */
+  size: number
+}
+
 export interface Links {
   find(repository: RepositoryName, digest: Digest): Promise<Link | undefined>
   /** Every repository of the site that holds `digest`. */
   holders(digest: Digest): Promise<RepositoryName[]>
-  /** Those of `digests` that `repository` holds, and how many bytes each has. */
-  among(repository: RepositoryName, digests: readonly Digest[]): Promise<Map<Digest, number>>
+  /** Those of `digests` that `repository` holds. */
+  among(repository: RepositoryName, digests: readonly Digest[]): Promise<Map<Digest, HeldPart>>
   /** Whether it holds anything; `kept`: that did not just come from upstream. */
   isUsed(repository: RepositoryName, which?: 'kept'): Promise<boolean>
   /** Those that hold something, in byte order, after `after`. */

@@ -2,7 +2,7 @@ import type { BlobStore } from '../blobs/blob-store.ts'
 import { failpoint } from '../flow/failpoint.ts'
 import type { Gates } from '../flow/gates.ts'
 import type { Holds } from '../flow/holds.ts'
-import type { Metadata } from '../metadata/metadata.ts'
+import type { HeldPart, Metadata } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import { type Descriptor, isNondistributable, type Manifest, parseManifest } from '../oci/manifest.ts'
@@ -55,21 +55,37 @@ export function createHoldings(options: HoldingsOptions): Holdings {
   const { links, tags, manifests, pushes } = metadata
   const fallbackTags = createFallbackTags(options)
 
-  async function checkChildren({ repository, sparse }: ManifestPush, manifest: Manifest): Promise<void> {
+  /** What of `digests` the repository holds. What came from upstream does not go for room until `owned` ends. */
+  async function heldOf(
+    repository: RepositoryName,
+    digests: readonly Digest[],
+    owned: DisposableStack,
+  ): Promise<Map<Digest, HeldPart>> {
+    const held = await links.among(repository, digests)
+    const mirrored = [...held].filter(([, { origin }]) => origin === 'filled')
+    if (mirrored.length === 0) return held
+    for (const [digest] of mirrored) owned.use(await holds.hold(digest))
+    // Who removed it in the meantime was waited for.
+    return links.among(repository, digests)
+  }
+
+  async function checkChildren(
+    { repository, sparse }: ManifestPush,
+    manifest: Manifest,
+    owned: DisposableStack,
+  ): Promise<void> {
     const wanted = childrenOf(manifest).filter((child) => !isNondistributable(child))
-    const held = await links.among(
-      repository,
-      wanted.map(({ digest }) => digest),
-    )
+    const digests = wanted.map(({ digest }) => digest)
+    const held = await heldOf(repository, digests, owned)
     const missing = wanted.filter(({ digest }) => !held.has(digest))
     if (missing.length > 0 && !sparse) {
       const detail = missing.slice(0, mostNamed).map(({ digest }) => ({ digest }))
       throw new RegistryError('MANIFEST_BLOB_UNKNOWN', { detail })
     }
-    const wrong = wanted.find(({ digest, size }) => (held.get(digest) ?? size) !== size)
+    const wrong = wanted.find(({ digest, size }) => (held.get(digest)?.size ?? size) !== size)
     if (wrong) {
       throw new RegistryError('MANIFEST_INVALID', {
-        message: `manifest invalid: ${wrong.digest} has ${held.get(wrong.digest)} bytes, not ${wrong.size}`,
+        message: `manifest invalid: ${wrong.digest} has ${held.get(wrong.digest)?.size} bytes, not ${wrong.size}`,
       })
     }
   }
@@ -79,7 +95,8 @@ export function createHoldings(options: HoldingsOptions): Holdings {
     const { repository, bytes, tags: tagged } = push
     using _gate = await gates.share(repository)
     failpoint('manifest-unchecked')
-    await checkChildren(push, manifest)
+    using owned = new DisposableStack()
+    await checkChildren(push, manifest, owned)
     using _hold = await holds.hold(digest)
     await blobs.write(digest, bytes)
     failpoint('manifest-written')

@@ -696,7 +696,7 @@ export function metadataSuite(name: string, create: () => Promise<MetadataHome>)
         )
         const held = await links.among(tool, digests)
         expect(held.size).toBe(750)
-        expect(held.get(digests[1] as Digest)).toBe(1)
+        expect(held.get(digests[1] as Digest)).toEqual({ size: 1, origin: 'pushed' })
         expect(held.get(digests[2] as Digest)).toBeUndefined()
       })
 
