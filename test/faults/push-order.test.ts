@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
 import { digestOf } from '../../src/oci/digest.ts'
 import { mediaTypes } from '../../src/oci/manifest.ts'
@@ -10,7 +7,8 @@ import { createPusher, startHosted } from '../support/hosted.ts'
 import { contentOf } from '../support/images.ts'
 import { pseudoRandomBytes } from '../support/pseudo-random.ts'
 import { temporaryDirectory } from '../support/temporary.ts'
-import { describeWith, toolPath } from '../support/tools.ts'
+import { describeWith } from '../support/tools.ts'
+import { traced } from './support/traced.ts'
 
 const empty = contentOf(mediaTypes.ociIndex, Buffer.from('{"schemaVersion":2,"manifests":[]}'))
 const calls = 'write,writev,sendto,sendmsg,fsync,fdatasync,rename,renameat,renameat2'
@@ -48,7 +46,7 @@ async function orderOf(durability: string, kind: 'blob' | 'manifest'): Promise<s
   const location = kind === 'blob' ? await client.begin('team/app') : ''
   const file = join(folder.path, 'trace')
   {
-    await using _trace = await trace(edge.pid, file)
+    await using _trace = await traced(edge.pid, ['-y', '-s', '32', '-e', `trace=${calls}`, '-o', file])
     const put =
       kind === 'blob'
         ? client.send('PUT', `${location}&digest=${digest}`, { body: bytes })
@@ -56,20 +54,6 @@ async function orderOf(durability: string, kind: 'blob' | 'manifest'): Promise<s
     expect((await put).status).toBe(201)
   }
   return eventsIn(await readFile(file, 'latin1'), digest.slice('sha256:'.length))
-}
-
-async function trace(pid: number, file: string): Promise<AsyncDisposable> {
-  const options = ['-f', '-y', '-s', '32', '-e', `trace=${calls}`, '-o', file, '-p', `${pid}`]
-  const tracer = spawn(toolPath('strace'), options, { stdio: ['ignore', 'ignore', 'pipe'] })
-  const exited = once(tracer, 'exit')
-  for await (const line of createInterface({ input: tracer.stderr })) if (line.includes('attached')) break
-  tracer.stderr.resume()
-  return {
-    async [Symbol.asyncDispose]() {
-      tracer.kill('SIGTERM')
-      await exited
-    },
-  }
 }
 
 /** A call that others came between is told twice: its end is what counts. */
