@@ -17,26 +17,27 @@ const isTagged = sql`exists (
   select 1 from tag where tag.digest = link.digest and tag.repository = link.repository
 )`
 
-const isOfSubject = sql`exists (
-  select 1 from referrer where referrer.digest = link.digest and referrer.repository = link.repository
-)`
-
-/** A manifest with a subject belongs to it while it is here. */
-const hasSubject = sql`exists (
-  select 1 from referrer
-  where referrer.digest = link.digest and referrer.repository = link.repository and exists (
+/** A manifest with a subject belongs to it while it is here, or wherever it is. */
+function hasSubject(isElsewhere: boolean): RawBuilder<unknown> {
+  const isHere = sql`exists (
     select 1 from link as subject
     where subject.digest = referrer.subject and subject.repository = link.repository
-  )
-)`
+  )`
+  return sql`exists (
+    select 1 from referrer
+    where referrer.digest = link.digest and referrer.repository = link.repository
+      and ${isElsewhere ? sql`true` : isHere}
+  )`
+}
 
 const isManifest = sql`exists (select 1 from manifest where manifest.digest = link.digest)`
 
 /** Of a row of `link`, whether nothing needs it. */
 function isGarbage({ kind, before, subjectsElsewhere = false }: GarbageRules): RawBuilder<unknown> {
-  const belongs = subjectsElsewhere ? isOfSubject : hasSubject
   const isOfKind =
-    kind === 'blob' ? sql`not ${isManifest}` : sql`${isManifest} and not ${isTagged} and not ${belongs}`
+    kind === 'blob'
+      ? sql`not ${isManifest}`
+      : sql`${isManifest} and not ${isTagged} and not ${hasSubject(subjectsElsewhere)}`
   return sql`link.origin in ('pushed', 'mounted') and link.created_at < ${before.created}
     and not exists (
       select 1 from stored where stored.digest = link.digest and stored.used_at >= ${before.used}
