@@ -1,3 +1,4 @@
+import { messageOf } from '../../src/flow/message-of.ts'
 import { type Aftermath, startPowerSite } from '../../test/faults/support/power-cuts.ts'
 import { chanceOf } from '../../test/faults/support/soak.ts'
 import type { KeepingCase } from './case.ts'
@@ -38,7 +39,7 @@ export const powerCuts: KeepingCase = {
       await site.cut(chance).then(
         (aftermath) => left.push(aftermath),
         (error: unknown) => {
-          process.stderr.write(`  cut ${cut + 1}: ${error instanceof Error ? error.message : error}\n`)
+          process.stderr.write(`  cut ${cut + 1}: ${messageOf(error)}\n`)
           wrong += 1
         },
       )

@@ -1,3 +1,4 @@
+import { messageOf } from '../../src/flow/message-of.ts'
 import { type MixAftermath, startPushMix } from '../../test/faults/support/push-mix.ts'
 import { chanceOf } from '../../test/faults/support/soak.ts'
 import type { KeepingCase } from './case.ts'
@@ -44,7 +45,7 @@ export const pushKills: KeepingCase = {
       await mix.kill(chance).then(
         (aftermath) => left.push(aftermath),
         (error: unknown) => {
-          process.stderr.write(`  kill ${kill + 1}: ${error instanceof Error ? error.message : error}\n`)
+          process.stderr.write(`  kill ${kill + 1}: ${messageOf(error)}\n`)
           wrong += 1
         },
       )

@@ -1,3 +1,4 @@
+import { messageOf } from '../../src/flow/message-of.ts'
 import { readManifests } from '../support/content.ts'
 import { cpuSecondsOf, peakBytesOf } from '../support/process-cost.ts'
 import type { BenchSettings } from '../support/question.ts'
@@ -49,7 +50,7 @@ export async function runCase(
       return await measure(each, { server, upstream, images, scale, signal: deadline })
     } catch (error) {
       signal.throwIfAborted()
-      const message = error instanceof Error ? error.message : String(error)
+      const message = messageOf(error)
       failures.push(`${each.number}, round ${round + 1}, ${server.name}: ${message.trim().split('\n')[0]}`)
       return {}
     }

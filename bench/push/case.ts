@@ -18,6 +18,8 @@ export interface PushStage {
   signal: AbortSignal
 }
 
+export const mebibyte = 1024 ** 2
+
 /** Its first component is the project. */
 export const repository = 'team/pushed'
 

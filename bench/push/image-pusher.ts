@@ -1,6 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { Agent, type IncomingMessage, request } from 'node:http'
+import { digestOf } from '../../src/oci/digest.ts'
 import { manifestType } from '../support/content.ts'
 import { repository } from './case.ts'
 
@@ -69,10 +70,6 @@ async function work({ url, headers, clients, seconds }: PusherOrder): Promise<Pu
   await Promise.all(Array.from({ length: clients }, client))
   agent.destroy()
   return { images, seconds: (performance.now() - startedAt) / 1000 }
-}
-
-function digestOf(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }
 
 console.log(JSON.stringify(await work(JSON.parse(process.argv[2] ?? ''))))

@@ -2,11 +2,10 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryDirectory } from '../../test/support/temporary.ts'
 import { cpuSecondsOf, forgetPeak, peakBytesOf } from '../support/process-cost.ts'
-import { beginUpload, endUpload, type PushCase } from './case.ts'
+import { beginUpload, endUpload, mebibyte, type PushCase } from './case.ts'
 import { digestOf, writeRandomFile } from './random-file.ts'
 import { sendFile } from './upload.ts'
 
-const mebibyte = 1024 ** 2
 const pushes = 20
 
 export const manyAtOnce: PushCase = {

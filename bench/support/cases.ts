@@ -1,3 +1,4 @@
+import { messageOf } from '../../src/flow/message-of.ts'
 import type { Part, Section } from './question.ts'
 import type { Figure } from './requirement.ts'
 import { inRounds } from './rounds.ts'
@@ -71,7 +72,7 @@ export async function measureParts<
         return await measure(part, subject, AbortSignal.any([signal, AbortSignal.timeout(part.deadlineMs)]))
       } catch (error) {
         signal.throwIfAborted()
-        const message = error instanceof Error ? error.message : String(error)
+        const message = messageOf(error)
         failures.push(`${part.number}, round ${round + 1}, ${subject.name}: ${message.trim().split('\n')[0]}`)
         return {}
       }
