@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
 import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { InvalidArgumentError } from 'commander'
 import { commandsAt, isListening } from '../admin/client.ts'
 import type { Commands } from '../admin/commands.ts'
 import { socketName } from '../admin/socket.ts'
@@ -64,4 +65,16 @@ export function example(line: string): string {
 
 export function jsonLine(value: unknown): string {
   return `${JSON.stringify(value)}\n`
+}
+
+/** Reads an option's value by `parse`, whose SyntaxError says what was expected. */
+export function valueBy<Value>(parse: (text: string) => Value): (text: string) => Value {
+  return (text) => {
+    try {
+      return parse(text)
+    } catch (error) {
+      if (error instanceof SyntaxError) throw new InvalidArgumentError(`Expected ${error.message}.`)
+      throw error
+    }
+  }
 }

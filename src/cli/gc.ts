@@ -1,7 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { formatGarbage } from '../admin/format-gc.ts'
 import { parseDuration } from '../policy/units.ts'
-import { example, interrupted, jsonLine, type Output, withCommands } from './context.ts'
+import { example, interrupted, jsonLine, type Output, valueBy, withCommands } from './context.ts'
 
 export function addGc(program: Command): void {
   program
@@ -11,7 +11,7 @@ export function addGc(program: Command): void {
     .option(
       '--untagged <age>',
       'also manifests that have no tag, when nobody has pushed, tagged or asked for them for so long, such as 7d',
-      parseAge,
+      valueBy(parseDuration),
     )
     .option('--json', 'a line of JSON for each repository, and one at the end')
     .addHelpText('after', example('outport gc --dry-run --untagged 7d'))
@@ -29,13 +29,4 @@ async function collect({ dryRun = false, untagged, json }: Options): Promise<voi
     for await (const event of commands.gc(request, interrupted()))
       process.stdout.write(json ? jsonLine(event) : formatGarbage(event, dryRun))
   })
-}
-
-function parseAge(text: string): number {
-  try {
-    return parseDuration(text)
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error
-    throw new InvalidArgumentError(`Expected ${error.message}.`)
-  }
 }

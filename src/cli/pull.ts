@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { formatBar, formatPulled, formatStopped } from '../admin/format-pull.ts'
 import type { PullEvent, PullRequest } from '../admin/pull.ts'
 import { messageOf } from '../flow/message-of.ts'
 import { anImage } from '../oci/image-name.ts'
 import { createBars } from './bars.ts'
-import { example, interrupted, jsonLine, type Output, withCommands } from './context.ts'
+import { example, interrupted, jsonLine, type Output, valueBy, withCommands } from './context.ts'
 import { parseUntil } from './until.ts'
 
 interface PullSettings extends Output {
@@ -22,7 +22,7 @@ export function addPull(program: Command): void {
     .description('fetch whole images before anybody asks for them; exit code 1 when not all is here then')
     .argument('[image...]', 'such as nginx, library/nginx:1.27 or ghcr.io/org/app@sha256:…')
     .option('--platform <platform>', 'of an index only this one, such as linux/amd64; may be repeated', add)
-    .option('--until <time>', 'try again until then, such as 08:00, and stop', untilOf)
+    .option('--until <time>', 'try again until then, such as 08:00, and stop', valueBy(untilOf))
     .option('--from <file>', 'read more images from a file, one a line; - is standard input')
     .option('--json', 'a line of JSON for each image, and one at the end')
     .addHelpText(
@@ -83,14 +83,7 @@ function add(value: string, values: string[] = []): string[] {
   return [...values, value]
 }
 
-function untilOf(value: string): Date {
-  try {
-    return parseUntil(value, new Date())
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new InvalidArgumentError(`Expected ${error.message}.`)
-    throw error
-  }
-}
+const untilOf = (text: string) => parseUntil(text, new Date())
 
 async function listAt(file: string): Promise<string> {
   if (file === '-') return text(process.stdin)
